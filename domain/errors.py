@@ -1,7 +1,7 @@
 """Why not: every refusal as a type with a stable code, one sentence for a person, and the facts.
 
-`CoordError` is the root of all that coordctl refuses on purpose; `Rejection` is what a decision may raise, and
-nothing else is. The services add their own branches (bad input, busy, unavailable).
+`CoordError` is the root of all that coordctl refuses on purpose; `Rejection` is what a decision may raise,
+and nothing else is. The services add their own branches (bad input, busy, unavailable).
 """
 
 from typing import Any, ClassVar
@@ -74,7 +74,9 @@ class AgentTerminated(Rejection):
 
 class AgentLimitReached(Rejection):
     code = "agent_limit_reached"
-    says = "The project already has {active} agents, its limit; terminate one or raise the setting max_agents."
+    says = (
+        "The project already has {active} agents, its limit; terminate one or raise the setting max_agents."
+    )
 
 
 class PersonaExists(Rejection):
@@ -99,7 +101,7 @@ class TaskDoesNotFit(Rejection):
 
 class StaleFence(Rejection):
     code = "stale_fence"
-    says = "Fence {given} of task {task} is no longer valid (now {current}, task is {status}); stop working on it."
+    says = "Fence {given} of task {task} is stale (now {current}, task is {status}); stop working on it."
 
 
 class WrongState(Rejection):

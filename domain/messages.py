@@ -29,17 +29,13 @@ TICKER = "_ticker"
 """The actor of what time alone causes: expiries, retries coming due, clean-up."""
 
 
-class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What an actor asks. The actor and the project come from the subject, never from these fields."""
+class Command(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What an actor asks. Who asks, and under which command id, stand in the subject and the headers."""
 
     name: ClassVar[str]
 
-    command_id: CommandId | None = None
-    correlation_id: CommandId | None = None
-    causation_id: CommandId | None = None
 
-
-class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(Struct, frozen=True, omit_defaults=True):
     """What happened, with all that it changes: a fold needs no lookup."""
 
     name: ClassVar[str]

@@ -1,0 +1,60 @@
+"""Every command and event by its name: what the wire, the log and the documentation are made from."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, get_args
+
+from domain.agents import AnyAgentEvent, Heartbeat, SpawnAgent, TerminateAgent
+from domain.handoffs import AcceptHandoff, AnyHandoffEvent, CompleteHandoff, InitiateHandoff, RejectHandoff
+from domain.learning import LearningCommand, LearningEvent
+from domain.messages import Command, Event
+from domain.personas import DefinePersona, PersonaDefined
+from domain.settings import SettingChanged, SettingCommand
+from domain.tasks.commands import (
+    CancelTask,
+    ClaimTask,
+    CompleteTask,
+    CompleteTasks,
+    EnqueuePlan,
+    EnqueueTask,
+    FailTask,
+    ImportTasks,
+    ReleaseTask,
+    ReportProgress,
+    ReprioritizeTask,
+    RetryTask,
+    StartTask,
+)
+from domain.tasks.events import AnyTaskEvent
+
+COMMANDS: Mapping[str, type[Command]] = {
+    command.name: command
+    for command in (
+        SpawnAgent, Heartbeat, TerminateAgent, DefinePersona,
+        EnqueueTask, EnqueuePlan, ImportTasks, ClaimTask, StartTask, ReportProgress, CompleteTask,
+        CompleteTasks, FailTask, ReleaseTask, CancelTask, ReprioritizeTask, RetryTask,
+        InitiateHandoff, AcceptHandoff, RejectHandoff, CompleteHandoff,
+        *get_args(SettingCommand), *get_args(LearningCommand),
+    )
+}  # fmt: skip
+"""What an actor may ask; the ticker's own commands are not among them."""
+
+EVENTS: Mapping[str, type[Event]] = {
+    event.name: event
+    for event in (
+        *get_args(AnyAgentEvent), *get_args(AnyTaskEvent), *get_args(AnyHandoffEvent),
+        *get_args(LearningEvent), PersonaDefined, SettingChanged,
+    )
+}  # fmt: skip
+
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+
+UPCASTS: Mapping[tuple[str, int], Upcast] = {}
+"""From an event's name and stored version, how its data becomes that of the next version."""
+
+
+def upcast(name: str, version: int, data: dict[str, Any]) -> dict[str, Any]:
+    """Stored data as the present version of its event has it."""
+    while (name, version) in UPCASTS:
+        data = UPCASTS[name, version](data)
+        version += 1
+    return data

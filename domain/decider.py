@@ -1,0 +1,107 @@
+"""Decide and evolve for a whole ledger: every command and event finds its context here.
+
+`execute` is what the writer calls; `evolve` is what a fold of the log calls. Both leave the ledger the same.
+"""
+
+from datetime import datetime
+from typing import assert_never
+
+from domain import agents, handoffs, learning, personas, settings
+from domain.agents import AgentCommand, AnyAgentEvent, CheckAgent, Heartbeat, SpawnAgent
+from domain.errors import AgentTerminated
+from domain.handoffs import AnyHandoffEvent, ExpireHandoff, HandoffCommand
+from domain.learning import LearningCommand, LearningEvent
+from domain.ledger import Ledger
+from domain.messages import TICKER, Command, Context, Event
+from domain.personas import DefinePersona, PersonaDefined
+from domain.settings import SettingChanged, SettingCommand
+from domain.tasks import decide as task_decide
+from domain.tasks import evolve as task_evolve
+from domain.tasks.commands import ExpireLease, QueueDueTask, ReportProgress, StartTask, TaskCommand
+from domain.tasks.events import AnyTaskEvent
+from domain.timers import Timer
+
+_RENEWING = (Heartbeat, StartTask, ReportProgress)
+
+
+def execute(ledger: Ledger, command: Command, context: Context) -> tuple[Event, ...]:
+    """Decide a command, apply its events to the ledger and return them.
+
+    Raises a Rejection, and then the ledger is as it was.
+    """
+    events = decide(ledger, command, context)
+    if context.actor != TICKER:
+        events = agents.recover(ledger, context.actor) + events
+    for event in events:
+        evolve(ledger, event, ledger.sequence + 1, context.at)
+    ledger.seen(context.actor, context.at, active=not isinstance(command, Heartbeat))
+    if isinstance(command, _RENEWING):
+        ledger.renew(context.actor, context.at)
+    return events
+
+
+def decide(ledger: Ledger, command: Command, context: Context) -> tuple[Event, ...]:
+    """What a command brings about: events, none if it is already so. Raises a Rejection; changes nothing."""
+    if context.actor in ledger.terminated and not isinstance(command, SpawnAgent):
+        raise AgentTerminated(agent=context.actor, reason=ledger.terminated[context.actor])
+    if isinstance(command, TaskCommand):
+        return task_decide.decide(ledger, command, context)
+    if isinstance(command, AgentCommand):
+        return agents.decide(ledger, command, context)
+    if isinstance(command, HandoffCommand):
+        return handoffs.decide(ledger, command, context)
+    if isinstance(command, SettingCommand):
+        return settings.decide(ledger, command, context)
+    if isinstance(command, DefinePersona):
+        return personas.decide(ledger, command, context)
+    assert isinstance(command, LearningCommand), command
+    return learning.decide(ledger, command, context)
+
+
+def evolve(ledger: Ledger, event: Event, sequence: int, at: datetime) -> None:
+    """Apply an event at its sequence. Never refuses."""
+    ledger.sequence = sequence
+    if isinstance(event, AnyTaskEvent):
+        task_evolve.evolve(ledger, event, sequence, at)
+    elif isinstance(event, AnyAgentEvent):
+        agents.evolve(ledger, event, at)
+    elif isinstance(event, AnyHandoffEvent):
+        handoffs.evolve(ledger, event, at)
+    elif isinstance(event, SettingChanged):
+        settings.evolve(ledger, event)
+    elif isinstance(event, PersonaDefined):
+        personas.evolve(ledger, event)
+    else:
+        assert isinstance(event, LearningEvent), event
+        learning.evolve(ledger, event)
+
+
+def due(ledger: Ledger, now: datetime) -> Command | None:
+    """The next command that time alone asks for, taken off the ledger's timers, or None."""
+    while (timer := ledger.timers.pop_due(now)) is not None:
+        command = _asked_by(timer, ledger, now)
+        if command is not None:
+            return command
+    return None
+
+
+def _asked_by(timer: Timer, ledger: Ledger, now: datetime) -> Command | None:
+    kind, name = timer
+    match kind:
+        case "lease":
+            return ExpireLease(task=name)
+        case "due":
+            return QueueDueTask(task=name)
+        case "handoff":
+            return ExpireHandoff(handoff=name)
+        case "agent":
+            agent = ledger.agents.get(name)
+            if agent is None:
+                return None
+            check = agents.next_check(ledger, agent)
+            if check > now:  # heard of, or given work, since the timer was set
+                ledger.timers.set("agent", name, check)
+                return None
+            return CheckAgent(agent=name)
+        case _:
+            assert_never(kind)

@@ -1,0 +1,1 @@
+"""The shell around the domain: everything that waits, stores, sends or listens."""

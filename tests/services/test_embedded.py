@@ -1,0 +1,296 @@
+"""The embedded servers: start, crash, start again, and leave nothing behind."""
+
+import asyncio
+import os
+import pwd
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import nats
+import nats.errors
+import psutil
+import psycopg
+import pytest
+from nats.aio.client import Client
+
+from services.embedded import EmbeddedNats, EmbeddedPostgres
+from services.embedded.owner import DataDirInHome, DataDirUnreachable
+from services.embedded.server import DataDirInUse, ServerFailed
+
+Server = EmbeddedPostgres | EmbeddedNats
+
+as_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="the rule is for root, who lends the server an account"
+)
+
+
+@pytest.fixture
+def postgres(data: Path) -> Iterator[EmbeddedPostgres]:
+    """A database server of the test's own, to be killed."""
+    server = EmbeddedPostgres(data)
+    server.start()
+    yield server
+    server.stop()
+
+
+def kill(server: Server) -> None:
+    """End the server as a crash would; returns when it is gone."""
+    assert server.pid is not None
+    process = psutil.Process(server.pid)
+    process.kill()
+    process.wait(10)
+
+
+def processes_on(data: Path) -> list[psutil.Process]:
+    """Every process that has this data directory on its command line or stands in it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            mentions = any(str(data) in argument for argument in process.cmdline())
+            if mentions or process.cwd().startswith(str(data)):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def query(url: str, statement: str) -> list[tuple[object, ...]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+async def connect(url: str) -> Client:
+    return await nats.connect(url, allow_reconnect=False, connect_timeout=5)
+
+
+async def publish(url: str, subject: str, payload: bytes) -> None:
+    client = await connect(url)
+    stream = client.jetstream()
+    await stream.add_stream(name="KEPT", subjects=[subject])
+    await stream.publish(subject, payload)
+    await client.close()
+
+
+async def last_message(url: str, subject: str) -> bytes | None:
+    client = await connect(url)
+    message = await client.jetstream().get_last_msg("KEPT", subject)
+    await client.close()
+    return message.data
+
+
+def test_postgres_keeps_committed_rows_and_its_url_through_a_kill(postgres: EmbeddedPostgres) -> None:
+    before = postgres.url
+    query(before, "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS n")
+    with closing(psycopg.connect(before)) as session:  # an open one must not hold up the next start
+        session.execute("SELECT 1")
+        kill(postgres)
+        assert not postgres.is_running()
+        postgres.start()
+    assert postgres.url == before
+    assert query(postgres.url, "SELECT count(*) FROM kept") == [(1000,)]
+
+
+def test_postgres_started_anew_on_its_data_is_the_same_server(postgres: EmbeddedPostgres, data: Path) -> None:
+    query(postgres.url, "CREATE TABLE kept AS SELECT 7 AS n")
+    postgres.stop()
+    again = EmbeddedPostgres(data)
+    again.start()
+    try:
+        assert again.url == postgres.url
+        assert query(again.url, "SELECT n FROM kept") == [(7,)]
+    finally:
+        again.stop()
+
+
+def test_postgres_offers_vectors_and_is_durable(database_url: str) -> None:
+    query(database_url, "CREATE EXTENSION vector")
+    assert query(database_url, "SELECT '[1,2]'::vector <-> '[1,4]'::vector") == [(2.0,)]
+    assert query(database_url, "SHOW fsync") == [("on",)]
+    assert query(database_url, "SHOW synchronous_commit") == [("on",)]
+
+
+def test_postgres_is_reachable_through_a_private_socket_alone(postgres: EmbeddedPostgres) -> None:
+    assert query(postgres.url, "SHOW listen_addresses") == [("",)]
+    folder = Path(str(query(postgres.url, "SHOW unix_socket_directories")[0][0]))
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert psutil.Process(postgres.pid).net_connections("inet") == []
+
+
+def test_postgres_is_no_part_of_the_terminal_group(postgres: EmbeddedPostgres) -> None:
+    assert postgres.pid is not None
+    assert os.getsid(postgres.pid) != os.getsid(0)
+    assert psutil.Process(postgres.pid).ppid() == os.getpid()
+
+
+def test_postgres_works_where_the_path_is_too_long_for_a_socket(data: Path) -> None:
+    server = EmbeddedPostgres(data / ("d" * 120))
+    server.start()
+    try:
+        before = server.url
+        socket_dir = Path(str(query(before, "SHOW unix_socket_directories")[0][0]))
+        kill(server)
+        server.start()
+        assert server.url == before
+        server.stop()
+        assert not socket_dir.exists()
+        server.start()
+        assert server.url == before
+        assert query(server.url, "SELECT 1") == [(1,)]
+    finally:
+        server.stop()
+    assert not socket_dir.exists()
+
+
+ORPHAN = """
+import os, sys
+from pathlib import Path
+from services.embedded import {kind}
+server = {kind}(Path(sys.argv[1]))
+server.start()
+print(server.url, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("kind", [EmbeddedPostgres, EmbeddedNats])
+def test_a_server_whose_supervisor_was_killed_is_replaced(kind: Callable[[Path], Server], data: Path) -> None:
+    script = ORPHAN.format(kind=kind.__name__)  # type: ignore[attr-defined]  # a class, seen as a callable
+    root = Path(__file__).parents[2]
+    died = subprocess.run(
+        [sys.executable, "-c", script, str(data)],
+        cwd=root,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL
+    orphans = processes_on(data)
+    assert orphans
+    server = kind(data)
+    server.start()
+    try:
+        assert server.url == died.stdout.strip()
+        assert not any(orphan.is_running() for orphan in orphans)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("kind", [EmbeddedPostgres, EmbeddedNats])
+def test_nothing_is_left_running_after_stop(kind: Callable[[Path], Server], data: Path) -> None:
+    server = kind(data)
+    server.start()
+    assert processes_on(data)
+    server.stop()
+    assert processes_on(data) == []
+    assert not server.is_running()
+    assert server.pid is None
+    server.stop()  # once more is no error
+
+
+@pytest.mark.parametrize("kind", [EmbeddedPostgres, EmbeddedNats])
+def test_a_running_server_is_left_alone_by_a_second_owner(kind: Callable[[Path], Server], data: Path) -> None:
+    first, second = kind(data), kind(data)
+    first.start()
+    try:
+        with pytest.raises(DataDirInUse):
+            second.start()
+        second.stop()
+        assert first.is_running()
+    finally:
+        first.stop()
+
+
+@pytest.mark.parametrize("kind", [EmbeddedPostgres, EmbeddedNats])
+def test_only_the_owner_may_read_the_files(kind: Callable[[Path], Server], data: Path) -> None:
+    server = kind(data)
+    server.start()
+    server.stop()
+    for path in data.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    for path in data.glob("nats/*.conf"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@as_root
+def test_root_is_refused_a_home_directory() -> None:
+    data = Path(pwd.getpwuid(0).pw_dir) / "coord-test-must-not-appear"
+    with pytest.raises(DataDirInHome, match="home directory"):
+        EmbeddedPostgres(data).start()
+    assert not data.exists()
+
+
+@as_root
+def test_a_closed_parent_is_named_and_stays_closed(data: Path) -> None:
+    closed = data / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(DataDirUnreachable, match=str(closed)):
+        EmbeddedPostgres(closed / "inner").start()
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+
+
+@as_root
+def test_postgres_never_runs_as_root(postgres: EmbeddedPostgres) -> None:
+    ids = psutil.Process(postgres.pid).uids()
+    assert 0 not in (ids.real, ids.effective, ids.saved)
+    assert psutil.Process(postgres.pid).gids().effective != 0
+
+
+def test_a_damaged_cluster_is_reported_with_the_place_of_the_log(data: Path) -> None:
+    server = EmbeddedPostgres(data)
+    server.start()
+    server.stop()
+    (data / "postgres" / "global" / "pg_control").write_bytes(b"nonsense")
+    with pytest.raises(ServerFailed, match=r"postgres\.log") as refused:
+        server.start()
+    assert "pg_control" in refused.value.facts["tail"]
+    assert processes_on(data) == []
+
+
+def test_nats_keeps_messages_and_its_url_through_a_kill(fresh_nats: EmbeddedNats) -> None:
+    before = fresh_nats.url
+    asyncio.run(publish(before, "kept", b"hello"))
+    kill(fresh_nats)
+    assert not fresh_nats.is_running()
+    fresh_nats.start()
+    assert fresh_nats.url == before
+    assert asyncio.run(last_message(fresh_nats.url, "kept")) == b"hello"
+
+
+def test_nats_started_anew_on_its_data_has_the_same_url(fresh_nats: EmbeddedNats, data: Path) -> None:
+    fresh_nats.stop()
+    again = EmbeddedNats(data)
+    again.start()
+    try:
+        assert again.url == fresh_nats.url
+    finally:
+        again.stop()
+
+
+def test_nats_moves_to_another_port_when_a_stranger_took_its_own(fresh_nats: EmbeddedNats) -> None:
+    before = fresh_nats.url
+    fresh_nats.stop()
+    host, port = before.rpartition("@")[2].split(":")
+    with socket.create_server((host, int(port))):
+        fresh_nats.start()
+        assert fresh_nats.url != before
+        asyncio.run(publish(fresh_nats.url, "kept", b"still works"))
+
+
+def test_nats_turns_away_whoever_has_no_password(fresh_nats: EmbeddedNats) -> None:
+    stranger = "nats://" + fresh_nats.url.rpartition("@")[2]
+    with pytest.raises(nats.errors.Error, match="Authorization"):
+        asyncio.run(connect(stranger))
+
+
+def test_nats_listens_on_loopback_alone(fresh_nats: EmbeddedNats) -> None:
+    listening = [c for c in psutil.Process(fresh_nats.pid).net_connections("inet") if c.status == "LISTEN"]
+    assert listening
+    assert {connection.laddr.ip for connection in listening} == {"127.0.0.1"}

@@ -66,7 +66,7 @@ def evolve(ledger: Ledger, event: Event, sequence: int, at: datetime) -> None:
     elif isinstance(event, AnyAgentEvent):
         agents.evolve(ledger, event, at)
     elif isinstance(event, AnyHandoffEvent):
-        handoffs.evolve(ledger, event, at)
+        handoffs.evolve(ledger, event, sequence, at)
     elif isinstance(event, SettingChanged):
         settings.evolve(ledger, event)
     elif isinstance(event, PersonaDefined):

@@ -113,10 +113,14 @@ class HandoffInitiated(HandoffEvent, frozen=True, kw_only=True):
 
 
 class HandoffAccepted(HandoffEvent, frozen=True, kw_only=True):
+    """`brief` and `offer` are the sequences of the events that tell of the task and of what was handed over."""
+
     name: ClassVar[str] = "handoff.accepted"
 
     to_agent: str
     fence: int
+    brief: int
+    offer: int
     lease_s: float
     lease_until: datetime
 
@@ -149,6 +153,7 @@ class Handoff(Struct, frozen=True):
     from_agent: str
     to_agent: str | None
     to_persona: str | None
+    sequence: int
     status: Literal["initiated", "accepted"] = "initiated"
 
 
@@ -217,6 +222,8 @@ def _accept(ledger: "Ledger", command: AcceptHandoff, context: Context) -> tuple
             **_of(handoff),
             to_agent=context.actor,
             fence=task.fence + 1,
+            brief=task.sequence,
+            offer=handoff.sequence,
             lease_s=lease_s,
             lease_until=context.at + timedelta(seconds=lease_s),
         ),
@@ -264,17 +271,17 @@ def _of(handoff: Handoff) -> dict[str, str]:
     return {"handoff": handoff.id, "task": handoff.task, "from_agent": handoff.from_agent}
 
 
-def evolve(ledger: "Ledger", event: AnyHandoffEvent, at: datetime) -> None:
+def evolve(ledger: "Ledger", event: AnyHandoffEvent, sequence: int, at: datetime) -> None:
     match event:
         case HandoffInitiated():
             ledger.handoffs[event.handoff] = Handoff(
-                event.handoff, event.task, event.from_agent, event.to_agent, event.to_persona
+                event.handoff, event.task, event.from_agent, event.to_agent, event.to_persona, sequence
             )
             ledger.tasks.live[event.task].handoff = event.handoff
             ledger.timers.set("handoff", event.handoff, event.expires_at)
         case HandoffAccepted():
             ledger.handoffs[event.handoff] = Handoff(
-                event.handoff, event.task, event.from_agent, event.to_agent, None, "accepted"
+                event.handoff, event.task, event.from_agent, event.to_agent, None, event.offer, "accepted"
             )
             ledger.timers.clear("handoff", event.handoff)
             task_evolve.hold(ledger, event.task, event.to_agent, event.fence, event.lease_until, at)

@@ -55,6 +55,7 @@ def _claimed(ledger: "Ledger", task: Task, agent: "Agent", context: Context) -> 
         task=task.id,
         agent=agent.id,
         fence=task.fence + 1,
+        brief=task.sequence,
         attempt=task.failures + 1,
         lease_s=lease_s,
         lease_until=context.at + timedelta(seconds=lease_s),

@@ -68,10 +68,13 @@ class TaskQueued(TaskEvent, frozen=True, kw_only=True):
 
 
 class TaskClaimed(TaskEvent, frozen=True, kw_only=True):
+    """`brief` is the sequence of the event that says what the task is about."""
+
     name: ClassVar[str] = "task.claimed"
 
     agent: str
     fence: int
+    brief: int
     attempt: int
     lease_s: float
     lease_until: datetime

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import nats
@@ -58,6 +58,13 @@ def processes_on(data: Path) -> list[psutil.Process]:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
+
+
+def end(left: list[psutil.Process]) -> None:
+    """Kill what a failed test would leave running."""
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def query(url: str, statement: str) -> list[tuple[object, ...]]:
@@ -181,6 +188,7 @@ def test_a_server_whose_supervisor_was_killed_is_replaced(kind: Callable[[Path],
         assert not any(orphan.is_running() for orphan in orphans)
     finally:
         server.stop()
+        end(orphans)
 
 
 @pytest.mark.parametrize("kind", [EmbeddedPostgres, EmbeddedNats])
@@ -206,6 +214,7 @@ def test_a_running_server_is_left_alone_by_a_second_owner(kind: Callable[[Path],
         assert first.is_running()
     finally:
         first.stop()
+        end(processes_on(data))
 
 
 @pytest.mark.parametrize("kind", [EmbeddedPostgres, EmbeddedNats])

@@ -3,11 +3,13 @@
 import asyncio
 import os
 import pwd
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -230,10 +232,13 @@ def test_only_the_owner_may_read_the_files(kind: Callable[[Path], Server], data:
 
 @as_root
 def test_root_is_refused_a_home_directory() -> None:
-    data = Path(pwd.getpwuid(0).pw_dir) / "coord-test-must-not-appear"
-    with pytest.raises(DataDirInHome, match="home directory"):
-        EmbeddedPostgres(data).start()
-    assert not data.exists()
+    data = Path(pwd.getpwuid(0).pw_dir) / f"coord-test-{uuid.uuid4().hex}"
+    try:
+        with pytest.raises(DataDirInHome, match="home directory"):
+            EmbeddedPostgres(data).start()
+        assert not data.exists()
+    finally:
+        shutil.rmtree(data, ignore_errors=True)  # there only if the rule was broken
 
 
 @as_root

@@ -113,7 +113,7 @@ class HandoffInitiated(HandoffEvent, frozen=True, kw_only=True):
 
 
 class HandoffAccepted(HandoffEvent, frozen=True, kw_only=True):
-    """`brief` and `offer` are the sequences of the events that tell of the task and of what was handed over."""
+    """`brief` and `offer` are the sequences of the events that tell of the task and of the offer."""
 
     name: ClassVar[str] = "handoff.accepted"
 

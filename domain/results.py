@@ -76,7 +76,8 @@ def result(events: Sequence[Event], recall: Recall) -> Result:
             return _taken(taken, recall)
         case FailureRecorded() | EstimateRecorded() | RetrospectiveRecorded() as learned:
             return {"id": learned.entity}
-    return {}
+        case _:
+            return {}
 
 
 def result_unchanged(ledger: Ledger, command: Command, actor: str) -> tuple[Result, tuple[Event, ...]]:
@@ -145,7 +146,7 @@ def _enqueued(events: Sequence[TaskEnqueued | TaskImported]) -> Result:
         return {"plan": first.plan, "tasks": ids}
     if len(events) == 1:
         return {"task": first.task, "status": first.status}
-    return {"enqueued": len(events)}
+    return {"tasks": [e.task for e in events]}
 
 
 def _leases(ledger: Ledger, actor: str) -> list[Result]:

@@ -1,0 +1,1 @@
+"""How the outside reaches coordctl. A door translates and checks; no rule lives in one."""

@@ -1,0 +1,118 @@
+"""The NATS door for commands: from a message on a subject to a request for the writer, and back to a reply.
+
+Answers go only to subjects that start with the actor's own inbox prefix: a privileged service that answers
+wherever it is told could be made to publish an event in somebody's name.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from uuid import uuid4
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from domain.errors import CoordError
+from services.metrics import WriterMetrics
+from services.requests import Request
+from services.wire import (
+    CAUSATION_HEADER,
+    COMMAND_ID_HEADER,
+    COMMAND_SUBJECTS,
+    CORRELATION_HEADER,
+    TRACE_HEADER,
+    encode_error,
+    inbox,
+    parse_command,
+    parse_id,
+    parse_subject,
+)
+from services.writer import Writer
+
+MAX_TRACEPARENT_CHARS = 128
+
+logger = logging.getLogger(__name__)
+
+
+class CommandDoor:
+    """Subscribes for the writer. `open` and `close` bracket its life."""
+
+    def __init__(self, nats: Client, writer: Writer, metrics: WriterMetrics) -> None:
+        self._nats = nats
+        self._writer = writer
+        self._metrics = metrics
+        self._subscription: Subscription | None = None
+        self._outbox = Outbox(nats)
+
+    async def open(self) -> None:
+        self._subscription = await self._nats.subscribe(COMMAND_SUBJECTS, cb=self._receive)
+
+    async def close(self) -> None:
+        """Take no more requests; those taken are still answered by `flush`."""
+        if self._subscription is not None:
+            await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
+
+    async def flush(self) -> None:
+        """Wait until every reply is on its way."""
+        await self._outbox.flush()
+
+    async def _receive(self, message: Msg) -> None:
+        try:
+            request = self._read(message)
+        except CoordError as error:
+            self._metrics.refused("unreadable", error.code)
+            self._reply(message, encode_error(error))
+        else:
+            self._writer.submit(request)
+
+    def _read(self, message: Msg) -> Request:
+        """Raises the CoordError that says what is wrong with the message."""
+        address = parse_subject(message.subject)
+        headers = message.headers
+        trace = headers.get(TRACE_HEADER) if headers else None
+        return Request(
+            project=address.project,
+            actor=address.actor,
+            command=parse_command(address.verb, message.data),
+            command_id=parse_id(headers, COMMAND_ID_HEADER) or uuid4().hex,
+            answer=lambda answer: self._reply(message, answer),
+            correlation_id=parse_id(headers, CORRELATION_HEADER),
+            causation_id=parse_id(headers, CAUSATION_HEADER),
+            traceparent=trace[:MAX_TRACEPARENT_CHARS] if trace else None,
+        )
+
+    def _reply(self, message: Msg, answer: bytes) -> None:
+        if not message.reply:
+            return
+        actor = message.subject.split(".")[3]
+        if not message.reply.startswith(inbox(actor)):
+            self._metrics.refused("unreadable", "foreign_reply_subject")
+            logger.warning("no answer for %s: the reply subject is not its own inbox", actor)
+            return
+        self._outbox.send(message.reply, answer)
+
+
+class Outbox:
+    """Sends replies in order from one task, so that whoever answers never waits for the network."""
+
+    def __init__(self, nats: Client) -> None:
+        self._nats = nats
+        self._waiting: deque[tuple[str, bytes]] = deque()
+        self._sender: asyncio.Task[None] | None = None
+
+    def send(self, subject: str, payload: bytes) -> None:
+        """Bounded by the requests taken: each has one answer."""
+        self._waiting.append((subject, payload))
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send_all())
+
+    async def flush(self) -> None:
+        if self._sender is not None:
+            await self._sender
+        await self._nats.flush()
+
+    async def _send_all(self) -> None:
+        while self._waiting:
+            subject, payload = self._waiting.popleft()
+            await self._nats.publish(subject, payload)

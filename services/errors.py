@@ -1,0 +1,46 @@
+"""Refusals that are not the domain's: what arrived cannot be understood, or cannot be served now."""
+
+from domain.errors import CoordError
+
+
+class BadInput(CoordError):
+    code = "bad_input"
+    says = "The request is not what {verb} takes: {why}."
+
+
+class UnknownVerb(CoordError):
+    code = "unknown_verb"
+    says = "There is no command {verb}; `coordctl --help` and docs/protocol.md list those there are."
+
+
+class UnknownView(CoordError):
+    code = "unknown_view"
+    says = "There is no view {view}; there are {views}."
+
+
+class BadName(CoordError):
+    code = "bad_name"
+    says = "{name} cannot name a {kind}: use 1 to 64 letters, digits, _ or -."
+
+
+class PayloadTooLarge(CoordError):
+    code = "payload_too_large"
+    says = "The request has {size} bytes; the limit is {limit}. Put large data elsewhere and link to it."
+
+
+class Busy(CoordError):
+    code = "busy"
+    says = "The writer has {waiting} requests waiting, its limit; try again in {retry_after_s} s."
+    retryable = True
+
+
+class Unavailable(CoordError):
+    code = "unavailable"
+    says = "{what} does not answer now ({why}); nothing was changed, or the same command id tells what was."
+    retryable = True
+
+
+class TimedOut(CoordError):
+    code = "timed_out"
+    says = "No answer within {timeout_s} s; repeat the command with the same command id to learn its fate."
+    retryable = True

@@ -1,0 +1,70 @@
+"""What the services count. Every metric is declared here once; the names follow the Prometheus conventions.
+
+Each process has a registry of its own, handed to whoever counts. No agent or task id is ever a label.
+"""
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from domain.messages import Event
+from domain.tasks.events import TaskLeaseExpired
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+class WriterMetrics:
+    """What the writer and its door count."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._commands = Counter(
+            "coordctl_commands", "Commands by verb and outcome (ok or the error's code).",
+            ["verb", "outcome"], registry=registry,
+        )  # fmt: skip
+        self._events = Counter("coordctl_events_committed", "Events committed.", registry=registry)
+        self._expired = Counter("coordctl_leases_expired", "Leases that ran out.", registry=registry)
+        self._failures = Counter(
+            "coordctl_commits_failed", "Batches the log refused, by code.", ["code"], registry=registry
+        )
+        self._batch = Histogram(
+            "coordctl_batch_events", "Events committed in one transaction.",
+            buckets=_SIZES, registry=registry,
+        )  # fmt: skip
+        self._commit = Histogram(
+            "coordctl_commit_seconds", "Time to commit one batch.", buckets=_SECONDS, registry=registry
+        )
+        self._decision = Histogram(
+            "coordctl_decision_seconds", "Time to decide the requests that had arrived.",
+            buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self._inbox = Gauge("coordctl_inbox_requests", "Requests waiting to be decided.", registry=registry)
+        self._parked = Gauge("coordctl_parked_claims", "Claims waiting for work.", registry=registry)
+        self._position = Gauge(
+            "coordctl_log_position", "Position of the last event committed here.", registry=registry
+        )
+
+    def accepted(self, verb: str) -> None:
+        self._commands.labels(verb, "ok").inc()
+
+    def refused(self, verb: str, code: str) -> None:
+        self._commands.labels(verb, code).inc()
+
+    def ticked(self, verb: str, events: Sequence[Event]) -> None:
+        self._commands.labels(verb, "ok").inc()
+        self._expired.inc(sum(isinstance(event, TaskLeaseExpired) for event in events))
+
+    def decided(self, requests: int, seconds: float, inbox: int, parked: int) -> None:
+        if requests:
+            self._decision.observe(seconds)
+        self._inbox.set(inbox)
+        self._parked.set(parked)
+
+    def committed(self, events: int, seconds: float, position: int) -> None:
+        self._events.inc(events)
+        self._batch.observe(events)
+        self._commit.observe(seconds)
+        self._position.set(position)
+
+    def commit_failed(self, code: str) -> None:
+        self._failures.labels(code).inc()

@@ -1,0 +1,32 @@
+"""A command on its way through the writer, whichever door it came in by."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from msgspec import Struct
+
+from domain.messages import Command, Context
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """`answer` takes the encoded reply, once; it must not block or raise."""
+
+    project: str
+    actor: str
+    command: Command
+    command_id: str
+    answer: Callable[[bytes], None]
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+    def context(self, at: datetime) -> Context:
+        return Context(
+            project=self.project,
+            actor=self.actor,
+            at=at,
+            command_id=self.command_id,
+            correlation_id=self.correlation_id,
+            causation_id=self.causation_id,
+            traceparent=self.traceparent,
+        )

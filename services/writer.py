@@ -1,0 +1,277 @@
+"""The writer: takes the requests that have arrived, decides them, commits their events at once, then answers.
+
+    requests ──► decide on the ledgers ──► one transaction ──► answers
+
+While one batch commits, the next is decided on the ledgers as they will be. If a commit fails, every ledger
+is thrown away and folded again from the log, and the callers are told to ask again. Touches the log and
+nothing else; requests come from the doors by `submit`.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime, timedelta
+from time import perf_counter
+from typing import TypeVar
+
+from domain.decider import due, execute
+from domain.errors import CoordError, Rejection
+from domain.handoffs import HandoffInitiated
+from domain.messages import TICKER, Context, Event
+from domain.results import Result, result_unchanged
+from domain.tasks.commands import ClaimTask
+from domain.tasks.events import TaskEnqueued
+from services.batch import Batch, Outcome, refuse_all
+from services.books import Book, Briefs, Library, Parked
+from services.codec import Codec
+from services.errors import Busy
+from services.log import EventLog
+from services.metrics import WriterMetrics
+from services.requests import Request
+from services.wire import encode_error
+
+MAX_INBOX_REQUESTS = 20_000
+MAX_BATCH_REQUESTS = 2_000
+MAX_PARKED_REQUESTS = 10_000
+TICK_S = 0.1
+MAX_TICK_COMMANDS = 1_000
+BUSY_RETRY_AFTER_S = 0.5
+REOPEN_WAIT_S = 0.2
+MAX_REOPEN_WAIT_S = 5.0
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+
+
+class Writer:
+    """Owns the ledgers. `run` until `stop` is set; everything but commits happens on its event loop."""
+
+    def __init__(self, log: EventLog, codec: Codec, clock: Clock, metrics: WriterMetrics) -> None:
+        self._log = log
+        self._codec = codec
+        self._clock = clock
+        self._metrics = metrics
+        self._library = Library(log, codec)
+        self._briefs = Briefs(log, codec)
+        self._inbox: deque[Request] = deque()
+        self._arrived = asyncio.Event()
+        self._parked = 0
+        self._head = 0
+        self._next_tick = 0.0
+        self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
+
+    def submit(self, request: Request) -> None:
+        """Take a request into the inbox, or answer `busy` at once if it is full."""
+        if len(self._inbox) >= MAX_INBOX_REQUESTS:
+            self._metrics.refused(request.command.name, Busy.code)
+            busy = Busy(waiting=len(self._inbox), retry_after_s=BUSY_RETRY_AFTER_S)
+            request.answer(encode_error(busy))
+            return
+        self._inbox.append(request)
+        self._arrived.set()
+
+    async def open(self) -> None:
+        """Fold every project from the log, so that leases and retries run without anybody asking."""
+        await self._in_committer(self._library.open_all, self._clock())
+        self._head = await self._in_committer(self._log.head)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; then finish what is in the inbox and let every caller know."""
+        committing: asyncio.Task[bool] | None = None
+        while not (stop.is_set() and not self._inbox):
+            batch = await self._fill(committing)
+            if committing is not None and not await committing:
+                refuse_all([outcome.request for outcome in batch.outcomes], "an earlier commit failed")
+                committing = None
+                await self._start_anew()
+            elif batch.outcomes or batch.stored:
+                committing = asyncio.create_task(self._commit(batch))
+                committing.add_done_callback(lambda _: self._arrived.set())
+            else:
+                committing = None
+        if committing is not None:
+            await committing
+        self._refuse_parked("the writer is shutting down")
+        self._committer.shutdown()
+
+    async def _fill(self, committing: asyncio.Task[bool] | None) -> Batch:
+        """Decide what arrives until the commit before is through; what queued up meanwhile is the batch."""
+        batch = Batch()
+        while True:
+            requests = await self._take()
+            began = perf_counter()
+            touched = await self._decide_all(requests, batch)
+            if began >= self._next_tick:
+                self._next_tick = began + TICK_S
+                touched |= self._tick(batch)
+            self._wake_parked(touched, batch)
+            self._metrics.decided(len(requests), perf_counter() - began, len(self._inbox), self._parked)
+            if committing is None or committing.done() or len(batch.outcomes) >= MAX_BATCH_REQUESTS:
+                return batch
+
+    async def _take(self) -> list[Request]:
+        """What has arrived; at the latest after a tick, or when a commit is through, maybe nothing."""
+        if not self._inbox:
+            self._arrived.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), TICK_S)
+        inbox = self._inbox
+        return [inbox.popleft() for _ in range(min(len(inbox), MAX_BATCH_REQUESTS))]
+
+    async def _decide_all(self, requests: list[Request], batch: Batch) -> set[str]:
+        touched = set()
+        for request in requests:
+            book = self._library.opened(request.project)
+            if book is None:
+                book = await self._in_committer(self._library.open, request.project, self._clock())
+            self._decide(book, request, batch)
+            touched.add(request.project)
+        return touched
+
+    def _decide(self, book: Book, request: Request, batch: Batch, until: datetime | None = None) -> None:
+        """Decide one request on its ledger and note its outcome; `until` is set if it has been waiting."""
+        verb = request.command.name
+        sequence = book.answers.sequence_of(request.command_id)
+        if sequence is not None:
+            self._metrics.accepted(verb)
+            batch.outcomes.append(Outcome(request, repeats=sequence))
+            return
+        context = request.context(book.now(self._clock()))
+        try:
+            events = execute(book.ledger, request.command, context)
+        except Rejection as rejection:
+            self._metrics.refused(verb, rejection.code)
+            batch.outcomes.append(Outcome(request, refusal=rejection))
+            return
+        if not events and self._park(book, request, context.at, until):
+            return
+        self._metrics.accepted(verb)
+        first = len(batch.stored)
+        self._store(book, events, context, batch)
+        plain: Result | None = None
+        if not events:
+            plain, events = result_unchanged(book.ledger, request.command, request.actor)
+        batch.outcomes.append(Outcome(request, told=events, first=first, last=len(batch.stored), plain=plain))
+
+    def _store(self, book: Book, events: tuple[Event, ...], context: Context, batch: Batch) -> None:
+        """Encode events that the ledger has applied; they are its last ones."""
+        if not events:
+            return
+        sequence = book.ledger.sequence - len(events)
+        if context.actor != TICKER:
+            book.answers.carried_out(context.command_id, sequence + 1)
+        for event in events:
+            sequence += 1
+            stored = self._codec.encode(event, context, sequence)
+            batch.stored.append(stored)
+            if isinstance(event, TaskEnqueued | HandoffInitiated):
+                self._briefs.keep(context.project, stored, event)
+        book.last_at = context.at
+
+    def _park(self, book: Book, request: Request, now: datetime, until: datetime | None) -> bool:
+        """Keep a claim that found nothing and may wait (longer)."""
+        command = request.command
+        if not isinstance(command, ClaimTask) or command.task is not None or command.wait_s <= 0:
+            return False
+        until = until or now + timedelta(seconds=command.wait_s)
+        if until <= now or self._parked >= MAX_PARKED_REQUESTS:
+            return False
+        book.parked.append(Parked(request, until))
+        self._parked += 1
+        return True
+
+    def _wake_parked(self, touched: set[str], batch: Batch) -> None:
+        """Offer what can be claimed now to the claims that wait, longest first."""
+        for project in touched:
+            book = self._library.opened(project)
+            if book is None:
+                continue
+            waiting, book.parked = book.parked, deque()
+            while waiting and book.ledger.tasks.queues:
+                self._retry(book, waiting.popleft(), batch)
+            book.parked.extend(waiting)
+            self._library.close_if_empty(book)
+
+    def _retry(self, book: Book, parked: Parked, batch: Batch) -> None:
+        self._parked -= 1
+        self._decide(book, parked.request, batch, parked.until)
+
+    def _tick(self, batch: Batch) -> set[str]:
+        """Do what time alone asks for: expiries, retries that are due, waits that are over."""
+        touched = set()
+        for book in self._library.books():
+            now = book.now(self._clock())
+            if self._do_due(book, now, batch):
+                touched.add(book.ledger.project)
+            over = [parked for parked in book.parked if parked.until <= now]
+            if over:
+                book.parked = deque(parked for parked in book.parked if parked.until > now)
+                for parked in over:
+                    self._retry(book, parked, batch)
+        return touched
+
+    def _do_due(self, book: Book, now: datetime, batch: Batch) -> bool:
+        project = book.ledger.project
+        did = False
+        for _ in range(MAX_TICK_COMMANDS):
+            command = due(book.ledger, now)
+            if command is None:
+                break
+            command_id = f"tick-{book.ledger.sequence + 1}"
+            context = Context(project=project, actor=TICKER, at=now, command_id=command_id)
+            events = execute(book.ledger, command, context)
+            self._store(book, events, context, batch)
+            self._metrics.ticked(command.name, events)
+            did = True
+        return did
+
+    async def _commit(self, batch: Batch) -> bool:
+        """Append the batch and answer it. False if the log refused: then the ledgers are ahead of it."""
+        try:
+            answers = await self._in_committer(self._append, batch)
+        except CoordError as error:
+            logger.warning("commit of %d events failed: %s", len(batch.stored), error)
+            self._metrics.commit_failed(error.code)
+            refuse_all([outcome.request for outcome in batch.outcomes], str(error))
+            return False
+        for request, answer in answers:
+            request.answer(answer)
+        return True
+
+    def _append(self, batch: Batch) -> list[tuple[Request, bytes]]:
+        began = perf_counter()
+        positions = batch.commit(self._log)
+        if positions:
+            self._head = positions[-1]
+            self._metrics.committed(len(positions), perf_counter() - began, self._head)
+        return batch.answers(positions, self._head, self._log, self._codec, self._briefs)
+
+    async def _start_anew(self) -> None:
+        """After a failed commit: fold every ledger again once the log answers; refuse callers meanwhile."""
+        self._refuse_parked("the log was away")
+        wait_s = REOPEN_WAIT_S
+        while True:
+            try:
+                await self.open()
+            except CoordError as error:
+                logger.warning("the log cannot be read yet: %s", error)
+                refuse_all([self._inbox.popleft() for _ in range(len(self._inbox))], str(error))
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, MAX_REOPEN_WAIT_S)
+            else:
+                return
+
+    def _refuse_parked(self, why: str) -> None:
+        for book in self._library.books():
+            refuse_all([parked.request for parked in book.parked], why)
+            book.parked.clear()
+        self._parked = 0
+
+    async def _in_committer(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._committer, function, *arguments)

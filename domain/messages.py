@@ -11,16 +11,16 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta as Constraint
 from msgspec import Struct
 
-Name = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-"""One NATS token: projects, actors, agents, personas."""
+Name = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
+"""One NATS token: projects, actors, agents, personas. (`$` alone would allow a line break at the end.)"""
 
-TaskId = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=128)]
+TaskId = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$(?!\n)", max_length=128)]
 """Names joined by dots (`bd-1dez.3`); in a subject it is the tail, so a parent's id selects its children."""
 
-Key = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=128)]
+Key = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$(?!\n)", max_length=128)]
 Title = Annotated[str, Constraint(min_length=1, max_length=500)]
 Text = Annotated[str, Constraint(max_length=100_000)]
-CommandId = Annotated[str, Constraint(pattern=r"^[!-~]{1,128}$")]
+CommandId = Annotated[str, Constraint(pattern=r"^[!-~]{1,128}$(?!\n)")]
 
 SYSTEM_PROJECT = "_system"
 """The reserved project whose settings are every other project's defaults."""

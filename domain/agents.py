@@ -167,15 +167,15 @@ def _check(ledger: "Ledger", command: CheckAgent, context: Context) -> tuple[Eve
     agent = ledger.agents.get(command.agent)
     if agent is None:
         return ()
-    silent_s = (context.at - agent.last_seen).total_seconds()
-    idle_s = (context.at - agent.last_active).total_seconds()
-    timeout_s = ledger.setting("idle_timeout_s")
-    if silent_s >= timeout_s:
+    silent = context.at - agent.last_seen
+    idle = context.at - agent.last_active
+    timeout = timedelta(seconds=ledger.setting("idle_timeout_s"))
+    if silent >= timeout:
         return terminate(ledger, agent, "silent")
-    if idle_s >= timeout_s and not agent.held:
+    if idle >= timeout and not agent.held:
         return terminate(ledger, agent, "idle")
-    if agent.status == "active" and silent_s >= ledger.setting("stale_after_s"):
-        return (AgentWentStale(agent=agent.id, silent_s=silent_s),)
+    if agent.status == "active" and silent >= timedelta(seconds=ledger.setting("stale_after_s")):
+        return (AgentWentStale(agent=agent.id, silent_s=silent.total_seconds()),)
     return ()
 
 

@@ -42,7 +42,7 @@ def execute(ledger: Ledger, command: Command, context: Context) -> tuple[Event, 
 
 def decide(ledger: Ledger, command: Command, context: Context) -> tuple[Event, ...]:
     """What a command brings about: events, none if it is already so. Raises a Rejection; changes nothing."""
-    if context.actor in ledger.terminated and not isinstance(command, SpawnAgent):
+    if context.actor in ledger.terminated and not _spawns_itself(command, context):
         raise AgentTerminated(agent=context.actor, reason=ledger.terminated[context.actor])
     if isinstance(command, TaskCommand):
         return task_decide.decide(ledger, command, context)
@@ -56,6 +56,11 @@ def decide(ledger: Ledger, command: Command, context: Context) -> tuple[Event, .
         return personas.decide(ledger, command, context)
     assert isinstance(command, LearningCommand), command
     return learning.decide(ledger, command, context)
+
+
+def _spawns_itself(command: Command, context: Context) -> bool:
+    """The one thing that a terminated agent may ask."""
+    return isinstance(command, SpawnAgent) and command.agent in (None, context.actor)
 
 
 def evolve(ledger: Ledger, event: Event, sequence: int, at: datetime) -> None:

@@ -118,7 +118,7 @@ def decide(ledger: "Ledger", command: SettingCommand, context: Context) -> tuple
     match command:
         case SetSetting():
             _check(scope, key, command.value)
-            if setting in ledger.settings and old == command.value and type(old) is type(command.value):
+            if setting in ledger.settings and _same(old, command.value):
                 return ()
             return (SettingChanged(scope=scope, user=user, key=key, old=old, new=command.value),)
         case UnsetSetting():
@@ -155,6 +155,11 @@ def _identify(command: SettingCommand, context: Context) -> SettingId:
         raise InvalidCommand(why="Only a setting of scope user names a user.")
     user = (command.user or context.actor) if command.scope == "user" else ""
     return command.scope, user, command.key
+
+
+def _same(old: Data, new: Data) -> bool:
+    """As JSON: Python takes true for 1, also inside of lists and objects."""
+    return msgspec.json.encode(old) == msgspec.json.encode(new)
 
 
 def _check(scope: Scope, key: str, value: Data) -> None:

@@ -1,12 +1,14 @@
 """Decisions that bring tasks in: one, a plan, or another tracker's."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from domain.errors import (
     DependencyCycle,
+    InvalidCommand,
     InvalidPlan,
     TaskExists,
     UnknownDependency,
@@ -98,6 +100,13 @@ def _check_dependencies(ledger: "Ledger", edges: Mapping[str, tuple[str, ...]]) 
         raise DependencyCycle(path=" → ".join(cycle), cycle=cycle)
 
 
+def _utc(moment: datetime) -> datetime:
+    """In UTC, as every time in the log; far from the ends of the calendar, where other clocks overflow."""
+    if not 1970 <= moment.year <= 9000:
+        raise InvalidCommand(why=f"A task cannot wait for the year {moment.year}; 1970 to 9000 are possible.")
+    return moment.astimezone(UTC)
+
+
 def _enqueued(
     ledger: "Ledger",
     fields: TaskFields,
@@ -115,7 +124,8 @@ def _enqueued(
         raise UnknownPersona(persona=fields.persona)
     depends_on = tuple(dict.fromkeys(fields.depends_on))
     waiting_for = tuple(d for d in depends_on if d not in ledger.tasks.completed and d not in done)
-    early = fields.run_after is not None and fields.run_after > context.at
+    run_after = None if fields.run_after is None else _utc(fields.run_after)
+    early = run_after is not None and run_after > context.at
     return TaskEnqueued(
         task=task,
         title=fields.title,
@@ -130,7 +140,7 @@ def _enqueued(
         parent=fields.parent,
         links=fields.links,
         input=fields.input,
-        run_after=fields.run_after,
+        run_after=run_after,
         retry=fields.retry,
         lease_s=fields.lease_s,
         plan=plan,

@@ -81,16 +81,19 @@ def _complete(ledger: "Ledger", completions: Iterable[Completion], context: Cont
             )
         )
         events += ledger.close_handoff(task, "the task was completed", completed=True)
-    events += _unblocked(ledger, {task.id for task in tasks}, context)
+    events += _unblocked(ledger, dict.fromkeys(task.id for task in tasks), context)
     return tuple(events)
 
 
-def _unblocked(ledger: "Ledger", done: set[str], context: Context) -> Iterable[TaskQueued]:
-    """What can run now that these are completed: nothing left to wait for, and not early."""
+def _unblocked(ledger: "Ledger", done: dict[str, None], context: Context) -> Iterable[TaskQueued]:
+    """What can run now that these are completed: nothing left to wait for, and not early.
+
+    In the order of `done`, so that the same command on the same ledger always says the same.
+    """
     waiting = {task.id: task for name in done for task in ledger.tasks.waiting_on(name)}
     for task in waiting.values():
         early = task.run_after is not None and task.run_after > context.at
-        if task.status == "blocked" and task.waiting_for <= done and not early:
+        if task.status == "blocked" and task.waiting_for <= done.keys() and not early:
             yield TaskQueued(task=task.id, reason="dependencies completed")
 
 

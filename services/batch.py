@@ -1,5 +1,6 @@
 """One batch of decided commands: the events to commit together and the answers to give after that."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from eventsourcing.persistence import StoredEvent
@@ -45,37 +46,36 @@ class Batch:
         self, positions: Sequence[int], head: int, log: EventLog, codec: Codec, briefs: Briefs
     ) -> list[tuple[Request, bytes]]:
         """Every reply of the batch. `head` is the position of the last event committed so far."""
-        return [
-            (outcome.request, self._answer(outcome, positions, head, log, codec, briefs))
-            for outcome in self.outcomes
-        ]
+        recall = self._recall(briefs)
+        replies = []
+        for outcome in self.outcomes:
+            request = outcome.request
+            if outcome.refusal is not None:
+                answer = encode_error(outcome.refusal)
+            elif outcome.repeats is not None:
+                answer = repeated_answer(request, outcome.repeats, log, codec, briefs)
+            else:
+                told = outcome.plain or result(outcome.told, recall[request.project].__getitem__)
+                answer = self._reply(outcome, told, positions, head)
+            replies.append((request, answer))
+        return replies
 
-    def _answer(
-        self,
-        outcome: Outcome,
-        positions: Sequence[int],
-        head: int,
-        log: EventLog,
-        codec: Codec,
-        briefs: Briefs,
-    ) -> bytes:
-        if outcome.refusal is not None:
-            return encode_error(outcome.refusal)
-        request = outcome.request
-        if outcome.repeats is not None:
-            return repeated_answer(request, outcome.repeats, log, codec, briefs)
-        told = outcome.plain or result(
-            outcome.told, briefs.fetch(request.project, recalled(outcome.told)).__getitem__
-        )
+    def _recall(self, briefs: Briefs) -> dict[str, dict[int, Event]]:
+        """All earlier events that the answers tell of, by project and sequence: one look into the log each."""
+        wanted: defaultdict[str, set[int]] = defaultdict(set)
+        for outcome in self.outcomes:
+            wanted[outcome.request.project].update(recalled(outcome.told))
+        return {project: briefs.fetch(project, sequences) for project, sequences in wanted.items()}
+
+    def _reply(self, outcome: Outcome, told: Result, positions: Sequence[int], head: int) -> bytes:
         if outcome.first == outcome.last:
             return encode_reply(Reply(ok=True, position=head, result=encode_result(told)))
-        sequence = self.stored[outcome.last - 1].originator_version
         return encode_reply(
             Reply(
                 ok=True,
                 position=positions[outcome.last - 1],
                 result=encode_result(told),
-                sequence=sequence,
+                sequence=self.stored[outcome.last - 1].originator_version,
             )
         )
 

@@ -20,7 +20,7 @@ from services.log import EventLog
 from services.requests import Request
 
 FOLD_CHUNK_EVENTS = 10_000
-MAX_BRIEFS = 8_192
+MAX_BRIEFS = 32_768
 MAX_BRIEF_BYTES = 8_192  # larger ones are read from the log again when they are needed
 
 

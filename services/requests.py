@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -30,3 +31,10 @@ class Request(Struct, frozen=True, kw_only=True):
             causation_id=self.causation_id,
             traceparent=self.traceparent,
         )
+
+
+class Taker(Protocol):
+    """Whoever takes requests from a door: the writer."""
+
+    def submit(self, request: Request) -> None:
+        """Take the request and answer it in time; must not block or raise."""

@@ -50,7 +50,7 @@ def enqueue_plan(ledger: "Ledger", command: EnqueuePlan, context: Context) -> tu
     events = []
     for planned in command.tasks:
         parent = ids.get(planned.parent, planned.parent) if planned.parent else None
-        if parent and parent not in ids.values() and not ledger.tasks.knows(parent):
+        if parent and planned.parent not in ids and not ledger.tasks.knows(parent):
             raise UnknownTask(task=parent)
         fields = msgspec.structs.replace(planned, depends_on=_resolve(planned.depends_on, ids), parent=parent)
         events.append(_enqueued(ledger, fields, ids[planned.local], context, plan, planned.local))
@@ -70,15 +70,17 @@ def import_tasks(ledger: "Ledger", command: ImportTasks, context: Context) -> tu
 
 def _plan_ids(ledger: "Ledger", tasks: tuple[PlannedTask, ...], context: Context) -> dict[str, str]:
     ids: dict[str, str] = {}
+    taken: set[str] = set()
     for index, planned in enumerate(tasks):
         task = planned.id or context.new_id("t", index)
         if planned.local in ids:
             raise InvalidPlan(why=f"the local name {planned.local} stands in it twice")
-        if task in ids.values():
+        if task in taken:
             raise InvalidPlan(why=f"the id {task} stands in it twice")
         if ledger.tasks.knows(task):
             raise TaskExists(task=task)
         ids[planned.local] = task
+        taken.add(task)
     return ids
 
 

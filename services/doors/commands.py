@@ -15,7 +15,7 @@ from nats.aio.subscription import Subscription
 
 from domain.errors import CoordError
 from services.metrics import WriterMetrics
-from services.requests import Request
+from services.requests import Request, Taker
 from services.wire import (
     CAUSATION_HEADER,
     COMMAND_ID_HEADER,
@@ -28,7 +28,6 @@ from services.wire import (
     parse_id,
     parse_subject,
 )
-from services.writer import Writer
 
 MAX_TRACEPARENT_CHARS = 128
 
@@ -38,7 +37,7 @@ logger = logging.getLogger(__name__)
 class CommandDoor:
     """Subscribes for the writer. `open` and `close` bracket its life."""
 
-    def __init__(self, nats: Client, writer: Writer, metrics: WriterMetrics) -> None:
+    def __init__(self, nats: Client, writer: Taker, metrics: WriterMetrics) -> None:
         self._nats = nats
         self._writer = writer
         self._metrics = metrics

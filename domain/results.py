@@ -5,7 +5,7 @@ event of the project by its sequence: a claim's answer tells what the task is ab
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
@@ -57,7 +57,8 @@ def result(events: Sequence[Event], recall: Recall) -> Result:
     told = [event for event in events if isinstance(event, _TELLING)]
     if not told:
         return {}
-    match told[0]:
+    first = told[0]
+    match first:
         case TaskClaimed():
             return {"tasks": [_lease(e, recall(e.brief)) for e in told if isinstance(e, TaskClaimed)]}
         case TaskCompleted() | TaskQueued():
@@ -77,7 +78,7 @@ def result(events: Sequence[Event], recall: Recall) -> Result:
         case FailureRecorded() | EstimateRecorded() | RetrospectiveRecorded() as learned:
             return {"id": learned.entity}
         case _:
-            return {}
+            assert_never(first)
 
 
 def result_unchanged(ledger: Ledger, command: Command, actor: str) -> tuple[Result, tuple[Event, ...]]:

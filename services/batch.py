@@ -39,7 +39,7 @@ class Batch:
         self.outcomes: list[Outcome] = []
 
     def commit(self, log: EventLog) -> list[int]:
-        """The positions of the events, in order. Raises LogConflict or LogUnavailable; then nothing is kept."""
+        """The positions of the events. Raises LogConflict or LogUnavailable; then nothing is kept."""
         return log.append(self.stored) if self.stored else []
 
     def answers(
@@ -61,7 +61,7 @@ class Batch:
         return replies
 
     def _recall(self, briefs: Briefs) -> dict[str, dict[int, Event]]:
-        """All earlier events that the answers tell of, by project and sequence: one look into the log each."""
+        """The earlier events that the answers tell of, by project and sequence; one query a project."""
         wanted: defaultdict[str, set[int]] = defaultdict(set)
         for outcome in self.outcomes:
             wanted[outcome.request.project].update(recalled(outcome.told))

@@ -42,7 +42,7 @@ class Load:
     async def ask(self, actor: str, verb: str, payload: bytes) -> bytes:
         assert self._nats is not None, "use `async with`"
         number = str(next(self._numbers))
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         await self._nats.publish(
             command_subject(self._project, actor, verb),

@@ -1,7 +1,7 @@
 """What the load does: each workload drives the system through its door and returns what it saw."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from statistics import quantiles
 from time import perf_counter
 
@@ -81,7 +81,7 @@ async def enqueue(load: Load, tasks: int, plans_in_flight: int = 8) -> None:
     """Queue this many tasks, as plans."""
     left = tasks
     while left:
-        plans = []
+        plans: list[Awaitable[None]] = []
         while left and len(plans) < plans_in_flight:
             size = min(PLAN_TASKS, left)
             left -= size
@@ -109,7 +109,7 @@ async def claim_and_complete(load: Load, agents: Sequence[str], seconds: float) 
 
 
 async def claim_many(load: Load, agents: Sequence[str], tasks: int) -> Rate:
-    """Every agent claims up to 100 tasks and completes them together, until so many are taken; counts tasks."""
+    """Every agent claims up to 100 tasks and completes them together; counts tasks."""
     taken = 0
     began = perf_counter()
 

@@ -46,14 +46,16 @@ def enqueue_plan(ledger: "Ledger", command: EnqueuePlan, context: Context) -> tu
     """All or none; inside the plan, local names win over ids that exist already."""
     plan = context.new_id("p")
     ids = _plan_ids(ledger, command.tasks, context)
-    _check_dependencies(ledger, {ids[t.local]: _resolve(t.depends_on, ids) for t in command.tasks})
+    edges = {ids[t.local]: _resolve(t.depends_on, ids) for t in command.tasks}
+    _check_dependencies(ledger, edges)
     events = []
     for planned in command.tasks:
         parent = ids.get(planned.parent, planned.parent) if planned.parent else None
-        if parent and planned.parent not in ids and not ledger.tasks.knows(parent):
+        if parent and parent not in edges and not ledger.tasks.knows(parent):
             raise UnknownTask(task=parent)
-        fields = msgspec.structs.replace(planned, depends_on=_resolve(planned.depends_on, ids), parent=parent)
-        events.append(_enqueued(ledger, fields, ids[planned.local], context, plan, planned.local))
+        task = ids[planned.local]
+        fields = msgspec.structs.replace(planned, depends_on=edges[task], parent=parent)
+        events.append(_enqueued(ledger, fields, task, context, plan, planned.local))
     return tuple(events)
 
 

@@ -1,0 +1,88 @@
+"""Folding batches of events into a projection's table, with the rows it touched lately kept in memory."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from domain.messages import Recorded
+from projections.framework import Key
+from services.tables import Connection, Table
+
+R = TypeVar("R", bound=Struct)
+
+_CACHE_ROWS = 50_000
+_CACHE_BYTES = 64 * 2**20
+
+
+class RowCache(Generic[R]):
+    """The rows used last, within bounds.
+
+    Two generations: a row in use moves to the young one, and when that is full, the old one is dropped. This
+    forgets about the same rows as a strict order of use would, at none of its cost per row.
+    """
+
+    def __init__(self, limit_rows: int = _CACHE_ROWS, limit_bytes: int = _CACHE_BYTES) -> None:
+        self._limit_rows = limit_rows // 2
+        self._limit_bytes = limit_bytes // 2
+        self._young: dict[Key, R] = {}
+        self._old: dict[Key, R] = {}
+        self._young_bytes = 0
+
+    def find(self, keys: Collection[Key]) -> dict[Key, R]:
+        """Those of the rows that are kept."""
+        young, old = self._young, self._old
+        found: dict[Key, R] = {}
+        for key in keys:
+            row = young.get(key) or old.get(key)
+            if row is not None:
+                found[key] = row
+        return found
+
+    def keep(self, rows: dict[Key, R], gone: Collection[Key], size_bytes: int) -> None:
+        """Remember rows as they are now, and forget those that are gone."""
+        for key in gone:
+            self._young.pop(key, None)
+            self._old.pop(key, None)
+        self._young.update(rows)
+        self._young_bytes += size_bytes
+        if len(self._young) > self._limit_rows or self._young_bytes > self._limit_bytes:
+            self._old, self._young, self._young_bytes = self._young, {}, 0
+
+    def clear(self) -> None:
+        self._young, self._old, self._young_bytes = {}, {}, 0
+
+
+class Folder(Generic[R]):
+    """Applies events to a table. Use it only while nobody else writes the table, and within a transaction.
+
+    If the transaction fails, or someone else wrote the table, `forget`.
+    """
+
+    def __init__(self, table: Table[R], cache: RowCache[R] | None = None) -> None:
+        self.table = table
+        self._cache = cache or RowCache()
+
+    def fold(self, connection: Connection, batch: Sequence[Recorded]) -> None:
+        """Bring the table from before this batch to after it."""
+        projection = self.table.projection
+        touched = [(recorded, touches) for recorded in batch if (touches := projection.touches(recorded))]
+        keys = {key for _, touches in touched for key, _ in touches}
+        before = {} if projection.append_only else self._rows(connection, keys)
+        rows = dict(before)
+        for recorded, touches in touched:
+            projection.fold_into(rows, recorded, touches)
+        changed = [row for key, row in rows.items() if row is not before.get(key)]
+        gone = [key for key in before if key not in rows]
+        sent_bytes = self.table.write(connection, changed, gone)
+        if not projection.append_only:
+            self._cache.keep(rows, gone, sent_bytes)
+
+    def forget(self) -> None:
+        """Read rows from the table again."""
+        self._cache.clear()
+
+    def _rows(self, connection: Connection, keys: set[Key]) -> dict[Key, Any]:
+        rows = self._cache.find(keys)
+        rows |= self.table.load(connection, [key for key in keys if key not in rows])
+        return rows

@@ -1,0 +1,257 @@
+"""The projector: folds the log into the tables of the read models, in order, batch by batch.
+
+Rows and positions change in one transaction, so a batch counts wholly or not at all, and a projector that
+dies is resumed by the next. It reads the log and writes the tables of projections; it publishes nothing but
+the notification that positions have moved.
+"""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import datetime
+from threading import Event as Flag
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from msgspec import Struct
+
+from domain.errors import CoordError
+from domain.messages import Recorded
+from projections.framework import Projection
+from services.codec import Codec
+from services.database import lock_number
+from services.folding import Folder
+from services.log import EventLog
+from services.read_ahead import ReadAhead
+from services.rebuild import rebuild
+from services.tables import Connection, Table, connected
+from services.tracking import Tracked, advance, set_up, tracked
+
+BATCH_EVENTS = 2_000
+
+_IDLE_TIMEOUT_S = 1.0
+_LEAD_TIMEOUT_S = 1
+_FIRST_BACKOFF_S = 0.1
+_LAST_BACKOFF_S = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """Where a projector stands: for monitoring.
+
+    `position` is that of the projection furthest behind, and `lag_events` the positions from there to the
+    end of the log. `at` is the time of the last event folded. `trouble` says why it is not working, if it is
+    not.
+    """
+
+    position: int = 0
+    lag_events: int = 0
+    at: datetime | None = None
+    trouble: str | None = None
+
+
+class Projector:
+    """Keeps projections up to date. Any number may run: one works, and the others stand by to take over.
+
+    A projection whose version differs from its table's is rebuilt in the background; until it is swapped in,
+    the old table is served as it is.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        codec: Codec,
+        url: str,
+        projections: Sequence[Projection[Any]],
+        *,
+        batch_events: int = BATCH_EVENTS,
+    ) -> None:
+        self._log = log
+        self._codec = codec
+        self._url = url
+        self._projections = tuple(projections)
+        self._batch_events = batch_events
+        self.standing = Standing()
+
+    def run(self, stop: Flag) -> None:
+        """Project until `stop` is set; when Postgres goes away, wait for it and go on."""
+        backoff_s = _FIRST_BACKOFF_S
+        while not stop.is_set():
+            before = self.standing.position
+            try:
+                self._work(stop, until_idle=False)
+            except CoordError as error:
+                if not error.retryable:
+                    raise
+                if self.standing.position > before:
+                    backoff_s = _FIRST_BACKOFF_S
+                _log.warning("projector stopped for %.1f s: %s", backoff_s, error)
+                self.standing = Standing(position=self.standing.position, trouble=str(error))
+                stop.wait(backoff_s)
+                backoff_s = min(2 * backoff_s, _LAST_BACKOFF_S)
+
+    def catch_up(self) -> None:
+        """Project all that is in the log now, rebuild what has another version, and return."""
+        self._work(Flag(), until_idle=True)
+
+    def _work(self, stop: Flag, *, until_idle: bool) -> None:
+        with ExitStack() as stack:
+            connection = stack.enter_context(connected(self._url))
+            self._log.create_tables()
+            set_up(connection, self._projections)
+            if not _lead(connection, self._projections, stop):
+                return
+            reader = stack.enter_context(ReadAhead(self._log, self._codec, self._batch_events))
+            session = _Session(connection, reader, self._projections)
+            rebuilds = stack.enter_context(_Rebuilds(self._log, self._codec, self._url, session.stale()))
+            while not stop.is_set():
+                if rebuilds.have_finished():
+                    session.refresh()
+                events = session.step()
+                self._report(session, events)
+                if events == 0:
+                    if until_idle and not rebuilds.running:
+                        return
+                    self._log.wait_past(session.front, _IDLE_TIMEOUT_S)
+
+    def _report(self, session: "_Session", events: int) -> None:
+        lag_events = self._log.head() - session.position if events >= self._batch_events else 0
+        self.standing = Standing(position=session.position, lag_events=lag_events, at=session.at)
+
+
+class _Session:
+    """The projections of this code's versions over one connection, for as long as nobody else moves them."""
+
+    def __init__(
+        self, connection: Connection, reader: ReadAhead, projections: Sequence[Projection[Any]]
+    ) -> None:
+        self.at: datetime | None = None
+        self._connection = connection
+        self._reader = reader
+        self._projections = {projection.name: projection for projection in projections}
+        self._tracked: dict[str, Tracked] = {}
+        self._folders: dict[str, Folder[Any]] = {}
+        self.refresh()
+
+    @property
+    def position(self) -> int:
+        """Where the projection furthest behind stands."""
+        return min((each.position for each in self._tracked.values()), default=0)
+
+    @property
+    def front(self) -> int:
+        """Where the projection furthest ahead stands."""
+        return max((each.position for each in self._tracked.values()), default=0)
+
+    def stale(self) -> list[Projection[Any]]:
+        """The projections whose tables are of another version than this code."""
+        return [projection for name, projection in self._projections.items() if name not in self._tracked]
+
+    def refresh(self) -> None:
+        """Learn anew which tables there are and where they stand."""
+        found = tracked(self._connection, list(self._projections))
+        self._tracked = {
+            name: each for name, each in found.items() if each.version == self._projections[name].version
+        }
+        self._folders = {
+            name: Folder(Table(self._projections[name], each.table_name))
+            for name, each in self._tracked.items()
+        }
+
+    def step(self) -> int:
+        """Fold one batch into each group of projections that stand together, the foremost first.
+
+        Those behind read only as far as those ahead have come, and so join them. Returns the events folded.
+        """
+        events = 0
+        until: int | None = None
+        for position in sorted({each.position for each in self._tracked.values()}, reverse=True):
+            batch = self._reader.read(position, until)
+            end = self._end(batch, position, until)
+            if end > position:
+                if not self._project(position, batch, end):
+                    self.refresh()
+                    return events + 1  # nothing is folded, but there may be more to do
+                events += len(batch) or 1
+            until = end
+        return events
+
+    def _end(self, batch: list[Recorded], position: int, until: int | None) -> int:
+        """The position after a batch: one that is not full has come as far as it could."""
+        if until is not None and len(batch) < self._reader.batch_events:
+            return until
+        return batch[-1].position if batch else position
+
+    def _project(self, position: int, batch: list[Recorded], end: int) -> bool:
+        """Fold a batch into all that stand at this position; False if somebody else has moved one of them."""
+        group = {name: each for name, each in self._tracked.items() if each.position == position}
+        try:
+            with self._connection.transaction():
+                if tracked(self._connection, list(group), lock=True) != group:
+                    return False
+                for name in group:
+                    self._folders[name].fold(self._connection, batch)
+                advance(self._connection, list(group), end)
+        except BaseException:
+            for name in group:
+                self._folders[name].forget()
+            raise
+        for name, each in group.items():
+            self._tracked[name] = Tracked(
+                name=name, version=each.version, table_name=each.table_name, position=end
+            )
+        self.at = batch[-1].at if batch else self.at
+        return True
+
+
+class _Rebuilds:
+    """Rebuilds of projections, one after the other, beside the projector's own work."""
+
+    def __init__(self, log: EventLog, codec: Codec, url: str, projections: Sequence[Projection[Any]]) -> None:
+        self._stop = Flag()
+        self._thread = ThreadPoolExecutor(1, "rebuild")
+        self._pending: list[Future[bool]] = [
+            self._thread.submit(rebuild, log, codec, url, projection, stop=self._stop)
+            for projection in projections
+        ]
+
+    @property
+    def running(self) -> bool:
+        return bool(self._pending)
+
+    def have_finished(self) -> bool:
+        """Whether any has finished since last asked; raises what made one fail."""
+        done = [future for future in self._pending if future.done()]
+        self._pending = [future for future in self._pending if future not in done]
+        for future in done:
+            future.result()
+        return bool(done)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.shutdown(cancel_futures=True)
+
+
+def _lead(connection: Connection, projections: Sequence[Projection[Any]], stop: Flag) -> bool:
+    """Wait to be the one that works on these versions of these projections; False if stopped before.
+
+    Only the tracking rows' locks make several safe; this keeps them from undoing each other's caches.
+    """
+    names = ",".join(sorted(f"{projection.name}@{projection.version}" for projection in projections))
+    connection.execute(f"SET lock_timeout = '{_LEAD_TIMEOUT_S}s'")
+    while not stop.is_set():
+        try:
+            connection.execute("SELECT pg_advisory_lock(%s)", (lock_number(f"coord.projector:{names}"),))
+        except psycopg.errors.LockNotAvailable:
+            continue
+        connection.execute("RESET lock_timeout")
+        return True
+    return False

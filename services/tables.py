@@ -1,0 +1,184 @@
+"""Projections as Postgres tables: their SQL, and rows in and out in batches.
+
+Rows travel as JSON in both directions: msgspec writes and reads a whole row in about a microsecond, and
+Postgres takes a batch of them in one statement. It may touch the tables of projections, and nothing else.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import psycopg
+from msgspec import Struct
+from psycopg.rows import dict_row
+from psycopg.sql import SQL, Composed, Identifier
+
+from projections.framework import Key, Projection
+from services.database import LogUnavailable, connect, in_a_line
+
+R = TypeVar("R", bound=Struct)
+
+Connection = psycopg.Connection[Any]
+
+SCHEMA = "coord"
+TEMPORARY = "pg_temp"
+
+_CHUNK_BYTES = 16 * 2**20
+_SCAN_ROWS = 2_000
+
+_encode = msgspec.json.Encoder().encode
+
+
+_SESSION = """
+SET timezone = 'UTC';
+SET synchronous_commit = off;
+SET tcp_keepalives_idle = 10;
+SET tcp_keepalives_interval = 5;
+SET tcp_keepalives_count = 3
+"""
+"""Commits need not wait for the disk: rows and positions are written together, so what a power loss takes is
+folded again. The locks of a client whose host is gone are given up within half a minute."""
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """A connection for work on read models; what befalls it is raised as LogUnavailable."""
+    try:
+        with connect(url) as connection:
+            connection.prepare_threshold = None  # a plan made while a table was small ruins a catch-up
+            connection.execute(_SESSION)
+            yield connection
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise LogUnavailable(why=in_a_line(error)) from error
+
+
+class Table(Generic[R]):
+    """A table that holds the rows of a projection, under any name: served, being rebuilt, or temporary."""
+
+    def __init__(self, projection: Projection[R], name: str, schema: str = SCHEMA) -> None:
+        self.projection = projection
+        self.name = name
+        self.identifier = Identifier(schema, name)
+        self._decode = msgspec.json.Decoder(projection.row).decode
+        self._insert, self._upsert = self._insertions()
+        self._load = SQL(
+            "SELECT row_to_json(t)::text FROM {} t JOIN json_array_elements(%s::json) k ON {}"
+        ).format(self.identifier, self._same_key())
+        self._delete = SQL("DELETE FROM {} t USING json_array_elements(%s::json) k WHERE {}").format(
+            self.identifier, self._same_key()
+        )
+
+    def create(self, connection: Connection) -> None:
+        """Create it, without the further indexes."""
+        definitions = [
+            SQL("{} {} {}").format(
+                Identifier(column.name), SQL(column.type), SQL("" if column.nullable else "NOT NULL")
+            )
+            for column in self.projection.columns
+        ]
+        key = SQL("PRIMARY KEY ({})").format(_names(self.projection.primary_key))
+        columns = SQL(", ").join([*definitions, key])
+        connection.execute(SQL("CREATE TABLE {} ({})").format(self.identifier, columns))
+
+    def create_indexes(self, connection: Connection) -> None:
+        """Create the further indexes: sooner for a table in use, later for one being filled."""
+        for index in self.projection.indexes:
+            connection.execute(SQL("CREATE INDEX ON {} ({})").format(self.identifier, _names(index)))
+
+    def drop(self, connection: Connection) -> None:
+        connection.execute(SQL("DROP TABLE IF EXISTS {}").format(self.identifier))
+
+    def fits(self, connection: Connection) -> bool:
+        """Whether its columns are those that the code declares."""
+        found = connection.execute(
+            "SELECT attname, atttypid FROM pg_attribute"
+            " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+            (self.identifier.as_string(),),
+        )
+        declared = connection.execute(
+            "SELECT name, type::regtype::oid FROM unnest(%s::text[], %s::text[]) AS t (name, type)",
+            (
+                [column.name for column in self.projection.columns],
+                [column.type for column in self.projection.columns],
+            ),
+        )
+        return found.fetchall() == declared.fetchall()
+
+    def load(self, connection: Connection, keys: Sequence[Key]) -> dict[Key, R]:
+        """The rows there are of these keys."""
+        if not keys:
+            return {}
+        found = connection.execute(self._load, (_encode(keys).decode(),))
+        rows = [self._decode(text) for (text,) in found]
+        return {self.projection.key_of(row): row for row in rows}
+
+    def write(self, connection: Connection, rows: Sequence[R], gone: Sequence[Key] = ()) -> int:
+        """Insert or replace rows, delete the rows of the keys that are gone; returns the bytes it sent."""
+        statement = self._insert if self.projection.append_only else self._upsert
+        sent_bytes = 0
+        for chunk in _chunks(rows):
+            connection.execute(statement, (chunk,))
+            sent_bytes += len(chunk)
+        if gone:
+            connection.execute(self._delete, (_encode(gone).decode(),))
+        return sent_bytes
+
+    def scan(self, connection: Connection, project: str | None = None) -> Iterator[R]:
+        """Every row, or every row of a project, without holding them all. Needs a transaction around it."""
+        statement = SQL(
+            "SELECT row_to_json(t)::text FROM {} t WHERE %(project)s::text IS NULL OR project = %(project)s"
+        ).format(self.identifier)
+        with connection.cursor(name="scan") as cursor:
+            cursor.itersize = _SCAN_ROWS
+            for (text,) in cursor.execute(statement, {"project": project}):
+                yield self._decode(text)
+
+    def query(
+        self, connection: Connection, query: str, parameters: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """The result of one of the projection's named queries."""
+        statement = SQL(self.projection.queries[query]).format(table=self.identifier)
+        with connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(statement, parameters).fetchall()
+
+    def _insertions(self) -> tuple[Composed, Composed]:
+        """Insert a batch of rows given as a JSON array; and the same, replacing those that exist."""
+        columns = self.projection.columns
+        names = _names(column.name for column in columns)
+        types = SQL(", ").join(SQL("{} {}").format(Identifier(c.name), SQL(c.type)) for c in columns)
+        insert = SQL(
+            "INSERT INTO {} ({names}) SELECT {names} FROM json_to_recordset(%s::json) AS t ({})"
+        ).format(self.identifier, types, names=names)
+        values = [column.name for column in columns if column.name not in self.projection.primary_key]
+        if not values:
+            return insert, insert + SQL(" ON CONFLICT DO NOTHING")
+        replace = SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(name)) for name in values)
+        key = _names(self.projection.primary_key)
+        return insert, insert + SQL(" ON CONFLICT ({}) DO UPDATE SET {}").format(key, replace)
+
+    def _same_key(self) -> Composed:
+        """Row `t` is the one whose key is the JSON array `k`."""
+        types = {column.name: column.type for column in self.projection.columns}
+        return SQL(" AND ").join(
+            SQL("t.{} = (k.value ->> {})::{}").format(Identifier(name), place, SQL(types[name]))
+            for place, name in enumerate(self.projection.primary_key)
+        )
+
+
+def _names(names: Iterable[str]) -> Composed:
+    return SQL(", ").join(map(Identifier, names))
+
+
+def _chunks(rows: Sequence[Struct]) -> Iterator[str]:
+    """Rows as JSON arrays of bounded size: a statement's parameter must not grow with what the rows carry."""
+    chunk: list[bytes] = []
+    size_bytes = 0
+    for encoded in map(_encode, rows):
+        chunk.append(encoded)
+        size_bytes += len(encoded)
+        if size_bytes >= _CHUNK_BYTES:
+            yield f"[{b','.join(chunk).decode()}]"
+            chunk, size_bytes = [], 0
+    if chunk:
+        yield f"[{b','.join(chunk).decode()}]"

@@ -258,8 +258,12 @@ def test_chunks_keep_the_order_and_the_limits_of_a_request() -> None:
     plan = read(*(issue(f"t{i}", description="x" * (i % 7) * 10_000) for i in range(2_500)))
     parts = list(chunks(plan.tasks))
     assert [task for part in parts for task in part.tasks] == plan.tasks
-    assert all(len(part.tasks) <= 1_000 for part in parts)
     assert len(imported(plan).tasks.live) == 2_500
+
+
+def test_a_chunk_of_small_tasks_has_a_thousand() -> None:
+    plan = read(*(issue(f"t{i}") for i in range(2_001)))
+    assert [len(part.tasks) for part in chunks(plan.tasks)] == [1_000, 1_000, 1]
 
 
 def test_the_same_tasks_always_have_the_same_command_ids() -> None:

@@ -1,0 +1,47 @@
+"""Every read model there is, and every list that can be asked for by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from projections.activity import ACTIVITY, ACTIVITY_VIEW
+from projections.agents import AGENTS, AGENTS_VIEW
+from projections.dependencies import DEPENDENCIES
+from projections.estimates import ESTIMATES, ESTIMATES_VIEW
+from projections.failures import FAILURES, FAILURES_VIEW
+from projections.framework import Projection
+from projections.handoffs import HANDOFFS, HANDOFFS_VIEW
+from projections.personas import PERSONAS, PERSONAS_VIEW
+from projections.queue import QUEUE, QUEUE_VIEW
+from projections.retros import RETROS, RETROS_VIEW
+from projections.settings import SETTING_HISTORY, SETTING_HISTORY_VIEW, SETTINGS, SETTINGS_VIEW
+from projections.views import View
+
+PROJECTIONS: tuple[Projection[Any], ...] = (
+    AGENTS,
+    QUEUE,
+    DEPENDENCIES,
+    HANDOFFS,
+    SETTINGS,
+    SETTING_HISTORY,
+    PERSONAS,
+    FAILURES,
+    ESTIMATES,
+    RETROS,
+    ACTIVITY,
+)
+
+VIEWS: Mapping[str, View[Any]] = {
+    view.name: view
+    for view in (
+        AGENTS_VIEW,
+        QUEUE_VIEW,
+        HANDOFFS_VIEW,
+        SETTINGS_VIEW,
+        SETTING_HISTORY_VIEW,
+        PERSONAS_VIEW,
+        FAILURES_VIEW,
+        ESTIMATES_VIEW,
+        RETROS_VIEW,
+        ACTIVITY_VIEW,
+    )
+}

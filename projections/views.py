@@ -1,0 +1,91 @@
+"""What may be asked of a read model: its parameters, and which rows they choose in which order.
+
+Declared once and used twice: the services turn a view into SQL over the live table, `View.select` applies it
+to the rows of a replay, so that the past is listed as the present is. Pure.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Annotated, Any, Generic, TypeVar
+
+from msgspec import Meta, Struct
+
+from projections.framework import Projection
+
+R = TypeVar("R", bound=Struct)
+
+MAX_ROWS = 10_000
+MAX_OFFSET_ROWS = 1_000_000
+MAX_WAIT_S = 30.0
+
+Search = Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class Page(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every view takes; each adds its filters, and a filter left out lets all rows pass.
+
+    `min_position` asks for rows that include the event there; the reader waits `wait_s` for them at most.
+    """
+
+    limit: Annotated[int, Meta(ge=1, le=MAX_ROWS)] = 100
+    offset: Annotated[int, Meta(ge=0, le=MAX_OFFSET_ROWS)] = 0
+    min_position: Annotated[int, Meta(ge=0)] = 0
+    wait_s: Annotated[float, Meta(ge=0, le=MAX_WAIT_S)] = 2.0
+
+
+class Filter(Struct, frozen=True):
+    """A row passes if any of these columns holds any of these values; or, in a search, contains the value."""
+
+    columns: tuple[str, ...]
+    values: tuple[Any, ...]
+    search: bool = False
+
+    def passes(self, row: Struct) -> bool:
+        held = [getattr(row, column) for column in self.columns]
+        if self.search:
+            return any(self.values[0].lower() in text.lower() for text in held)
+        return any(value in self.values for value in held)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View(Generic[R]):
+    """A list of rows that can be asked for by name.
+
+    `compares` says with which columns a parameter is compared, if not with the column of its own name;
+    the parameter `text` is looked for in the columns `searches`. `order` names columns, `-` before one that
+    goes down. A view that `merges` adds rows that no event made (defaults), and so is filtered after that.
+    """
+
+    projection: Projection[R]
+    params: type[Page]
+    order: tuple[str, ...]
+    compares: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    searches: tuple[str, ...] = ()
+    merges: Callable[[Sequence[R], Any], Sequence[Struct]] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.projection.name
+
+    def filters(self, page: Page) -> Iterator[Filter]:
+        """Those of the parameters that choose rows."""
+        for name in page.__struct_fields__:
+            value = getattr(page, name)
+            if name in Page.__struct_fields__ or value is None or value == ():
+                continue
+            if name == "text":
+                yield Filter(self.searches, (value,), search=True)
+            else:
+                values = value if isinstance(value, tuple) else (value,)
+                yield Filter(self.compares.get(name, (name,)), values)
+
+    def select(self, rows: Iterable[R], page: Page) -> list[Struct]:
+        """The rows that the parameters choose among these, in order."""
+        candidates: Iterable[Struct] = self.merges(tuple(rows), page) if self.merges else rows
+        filters = tuple(self.filters(page))
+        chosen = [row for row in candidates if all(each.passes(row) for each in filters)]
+        for column in reversed(self.order):
+            name = column.removeprefix("-")
+            chosen.sort(key=attrgetter(name), reverse=name != column)
+        return chosen[page.offset : page.offset + page.limit]

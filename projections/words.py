@@ -1,0 +1,169 @@
+"""Every event as one line for people: "a1 claimed t-x under fence 2 (attempt 1)". Pure."""
+
+from typing import assert_never
+
+import msgspec
+
+from domain.agents import AgentRecovered, AgentSpawned, AgentTerminated, AgentWentStale, AnyAgentEvent
+from domain.handoffs import (
+    AnyHandoffEvent,
+    HandoffAccepted,
+    HandoffCompleted,
+    HandoffExpired,
+    HandoffInitiated,
+    HandoffRejected,
+)
+from domain.learning import (
+    EstimateClosed,
+    EstimateRecorded,
+    FailureRecorded,
+    LearningEvent,
+    RetrospectiveRecorded,
+)
+from domain.messages import Data, Recorded
+from domain.personas import PersonaDefined
+from domain.settings import SettingChanged
+from domain.tasks.events import (
+    AnyTaskEvent,
+    TaskCancelled,
+    TaskClaimed,
+    TaskCompleted,
+    TaskDied,
+    TaskEnqueued,
+    TaskFailed,
+    TaskImported,
+    TaskLeaseExpired,
+    TaskProgressed,
+    TaskQueued,
+    TaskReleased,
+    TaskReprioritized,
+    TaskRevived,
+    TaskStarted,
+)
+
+_LONGEST_QUOTE_CHARS = 120
+
+
+def words(recorded: Recorded) -> str:
+    """What happened, in one line."""
+    event, by = recorded.event, recorded.actor
+    if isinstance(event, AnyTaskEvent):
+        return _of_task(event, by)
+    if isinstance(event, AnyHandoffEvent):
+        return _of_handoff(event)
+    if isinstance(event, AnyAgentEvent):
+        return _of_agent(event, by)
+    if isinstance(event, SettingChanged):
+        return _of_setting(event, by)
+    if isinstance(event, PersonaDefined):
+        return f"{by} defined persona {event.persona}{_because(event.definition)}"
+    assert isinstance(event, LearningEvent), event
+    return _of_learning(event, by)
+
+
+def _of_task(event: AnyTaskEvent, by: str) -> str:
+    """The commonest come first: this runs for every event of the log."""
+    match event:
+        case TaskClaimed(task=task):
+            return f"{event.agent} claimed {task} under fence {event.fence} (attempt {event.attempt})"
+        case TaskCompleted(task=task):
+            return f"{event.agent} completed {task} in {event.seconds:.1f} s"
+        case TaskStarted(task=task):
+            return f"{event.agent} started {task}"
+        case TaskProgressed(task=task):
+            percent = "" if event.percent is None else f" ({event.percent}%)"
+            return f"{event.agent} goes on with {task}{percent}{_because(event.note)}"
+        case TaskEnqueued(task=task):
+            return f"{by} enqueued {task} ({event.status}){_because(event.title)}"
+        case TaskQueued(task=task):
+            return f"{task} can be claimed: {event.reason}"
+        case TaskImported(task=task):
+            return f"{by} imported {task} ({event.status}){_because(event.title)}"
+        case TaskFailed(task=task):
+            return f"{event.agent} failed at {task} (failure {event.failures}){_because(event.error)}"
+        case TaskLeaseExpired(task=task):
+            return f"the lease of {event.agent} on {task} expired (failure {event.failures})"
+        case TaskDied(task=task):
+            return f"{task} is dead after {event.failures} failures: {event.reason}"
+        case TaskReleased(task=task):
+            return f"{event.agent} let go of {task}{_because(event.reason)}"
+        case TaskCancelled(task=task):
+            held = f", held by {event.agent}" if event.agent else ""
+            return f"{by} cancelled {task}{held}{_because(event.reason)}"
+        case TaskReprioritized(task=task):
+            return f"{by} changed the priority of {task} from {event.old} to {event.new}"
+        case TaskRevived(task=task):
+            return f"{by} revived {task} ({event.status})"
+        case _:
+            assert_never(event)
+
+
+def _of_handoff(event: AnyHandoffEvent) -> str:
+    match event:
+        case HandoffInitiated():
+            to = event.to_agent or f"persona {event.to_persona}"
+            return f"{event.from_agent} offered {event.task} to {to}{_because(event.reason)}"
+        case HandoffAccepted():
+            return (
+                f"{event.to_agent} took {event.task} over from {event.from_agent} under fence {event.fence}"
+            )
+        case HandoffRejected():
+            return f"{event.by} declined {event.task} from {event.from_agent}{_because(event.reason)}"
+        case HandoffCompleted():
+            handoff = f"the handoff of {event.task} from {event.from_agent}"
+            return f"{event.to_agent} completed {handoff}{_because(event.note)}"
+        case HandoffExpired():
+            return f"the handoff of {event.task} from {event.from_agent} expired{_because(event.reason)}"
+        case _:
+            assert_never(event)
+
+
+def _of_agent(event: AnyAgentEvent, by: str) -> str:
+    match event:
+        case AgentSpawned():
+            return f"{event.agent} was spawned as {event.persona} by {by}"
+        case AgentWentStale():
+            return f"{event.agent} went stale after {event.silent_s:.0f} s of silence"
+        case AgentRecovered():
+            return f"{event.agent} is back"
+        case AgentTerminated():
+            return f"{event.agent} was terminated{_because(event.reason)}"
+        case _:
+            assert_never(event)
+
+
+def _of_setting(event: SettingChanged, by: str) -> str:
+    user = f" of {event.user}" if event.user else ""
+    setting = f"the {event.scope} setting {event.key}{user}"
+    if event.unset:
+        return f"{by} unset {setting} (was {_value(event.old)})"
+    return f"{by} set {setting} to {_value(event.new)} (was {_value(event.old)})"
+
+
+def _of_learning(event: LearningEvent, by: str) -> str:
+    match event:
+        case FailureRecorded():
+            return f"{by} recorded a failure at {_quote(event.feature)}{_because(event.why)}"
+        case EstimateRecorded():
+            return f"{by} estimated {event.sessions:g} sessions for {_quote(event.feature)}"
+        case EstimateClosed():
+            sessions = f"{event.sessions:g} sessions, {event.estimated:g} estimated"
+            return f"{by} closed estimate {event.estimate}: {sessions}"
+        case RetrospectiveRecorded():
+            return f"{by} looked back on {_quote(event.feature)}{_because(event.surprises)}"
+        case _:
+            assert_never(event)
+
+
+def _because(text: str) -> str:
+    return f": {_quote(text)}" if text else ""
+
+
+def _value(value: Data) -> str:
+    return _quote(msgspec.json.encode(value).decode())
+
+
+def _quote(text: str) -> str:
+    """The beginning of a text, on one line."""
+    line = " ".join(text[: _LONGEST_QUOTE_CHARS + 1].split())
+    return line if len(text) <= _LONGEST_QUOTE_CHARS else f"{line[:_LONGEST_QUOTE_CHARS]}…"

@@ -40,6 +40,11 @@ class Unavailable(CoordError):
     retryable = True
 
 
+class InternalError(CoordError):
+    code = "internal_error"
+    says = "coordctl has a fault: {verb} failed with {kind}. Nothing was changed; see the writer's log."
+
+
 class TimedOut(CoordError):
     code = "timed_out"
     says = "No answer within {timeout_s} s; repeat the command with the same command id to learn its fate."

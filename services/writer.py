@@ -20,14 +20,14 @@ from typing import TypeVar
 from domain.decider import due, execute
 from domain.errors import CoordError, Rejection
 from domain.handoffs import HandoffInitiated
-from domain.messages import TICKER, Context, Event
+from domain.messages import TICKER, Command, Context, Event
 from domain.results import Result, result_unchanged
 from domain.tasks.commands import ClaimTask
 from domain.tasks.events import TaskEnqueued
 from services.batch import Batch, Outcome, refuse_all
 from services.books import Book, Briefs, Library, Parked
 from services.codec import Codec
-from services.errors import Busy
+from services.errors import Busy, InternalError
 from services.log import EventLog
 from services.metrics import WriterMetrics
 from services.requests import Request
@@ -144,10 +144,10 @@ class Writer:
             return
         context = request.context(book.now(self._clock()))
         try:
-            events = execute(book.ledger, request.command, context)
-        except Rejection as rejection:
-            self._metrics.refused(verb, rejection.code)
-            batch.outcomes.append(Outcome(request, refusal=rejection))
+            events = self._execute(book, request.command, context)
+        except CoordError as refusal:
+            self._metrics.refused(verb, refusal.code)
+            batch.outcomes.append(Outcome(request, refusal=refusal))
             return
         if not events and self._park(book, request, context.at, until):
             return
@@ -158,6 +158,19 @@ class Writer:
         if not events:
             plain, events = result_unchanged(book.ledger, request.command, request.actor)
         batch.outcomes.append(Outcome(request, told=events, first=first, last=len(batch.stored), plain=plain))
+
+    def _execute(self, book: Book, command: Command, context: Context) -> tuple[Event, ...]:
+        """Raises a Rejection, or InternalError if the decision has a fault: the others must go on."""
+        before = book.ledger.sequence
+        try:
+            return execute(book.ledger, command, context)
+        except Rejection:
+            raise
+        except Exception as fault:
+            if book.ledger.sequence != before:
+                raise  # the ledger is half changed: end this process, and the next one folds it from the log
+            logger.exception("deciding %s failed", command.name)
+            raise InternalError(verb=command.name, kind=type(fault).__name__) from fault
 
     def _store(self, book: Book, events: tuple[Event, ...], context: Context, batch: Batch) -> None:
         """Encode events that the ledger has applied; they are its last ones."""

@@ -13,15 +13,16 @@ from nats.aio.msg import Msg
 from nats.nuid import NUID
 
 from services.connection import connect
-from services.wire import COMMAND_ID_HEADER, command_subject
+from services.wire import COMMAND_ID_HEADER
 
 
 class Load:
     """`ask` sends a command and returns the encoded reply. Use as an async context manager."""
 
-    def __init__(self, url: str, project: str) -> None:
+    def __init__(self, url: str, project: str, root: str = "coord") -> None:
         self._url = url
         self._project = project
+        self._root = root
         self._nats: Client | None = None
         self._run = NUID().next().decode()
         self._numbers = count()
@@ -45,7 +46,7 @@ class Load:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         await self._nats.publish(
-            command_subject(self._project, actor, verb),
+            f"{self._root}.{self._project}.cmd.{actor}.{verb}",
             payload,
             reply=f"_INBOX.{actor}.{self._run}.{number}",
             headers={COMMAND_ID_HEADER: f"{self._run}-{number}"},

@@ -108,6 +108,24 @@ async def claim_and_complete(load: Load, agents: Sequence[str], seconds: float) 
     return _rate(laps, perf_counter() - began)
 
 
+async def claim_and_release(load: Load, agents: Sequence[str], seconds: float) -> Rate:
+    """Every agent claims the next task and puts it back, so that the queue stays as long as it is."""
+    laps: list[float] = []
+    began = perf_counter()
+    until = began + seconds
+
+    async def work(agent: str) -> None:
+        while (start := perf_counter()) < until:
+            (lease,) = await claim(load, agent, b"{}")
+            laps.append(perf_counter() - start)
+            start = perf_counter()
+            await must(load, agent, "task.release", lease)
+            laps.append(perf_counter() - start)
+
+    await asyncio.gather(*(work(agent) for agent in agents))
+    return _rate(laps, perf_counter() - began)
+
+
 async def claim_many(load: Load, agents: Sequence[str], tasks: int) -> Rate:
     """Every agent claims up to 100 tasks and completes them together; counts tasks."""
     taken = 0

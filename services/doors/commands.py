@@ -37,15 +37,18 @@ logger = logging.getLogger(__name__)
 class CommandDoor:
     """Subscribes for the writer. `open` and `close` bracket its life."""
 
-    def __init__(self, nats: Client, writer: Taker, metrics: WriterMetrics) -> None:
+    def __init__(
+        self, nats: Client, writer: Taker, metrics: WriterMetrics, subjects: str = COMMAND_SUBJECTS
+    ) -> None:
         self._nats = nats
+        self._subjects = subjects
         self._writer = writer
         self._metrics = metrics
         self._subscription: Subscription | None = None
         self._outbox = Outbox(nats)
 
     async def open(self) -> None:
-        self._subscription = await self._nats.subscribe(COMMAND_SUBJECTS, cb=self._receive)
+        self._subscription = await self._nats.subscribe(self._subjects, cb=self._receive)
 
     async def close(self) -> None:
         """Take no more requests; those taken are still answered by `flush`."""

@@ -1,0 +1,129 @@
+"""The system under test: `coordctl up` on a data directory of its own, and what its processes show."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from threading import Event
+from time import perf_counter
+
+import psutil  # type: ignore[import-untyped]  # psutil ships no types
+import psycopg
+from psycopg.rows import TupleRow
+
+from services.config import State
+from services.errors import Unavailable
+
+UP_TIMEOUT_S = 60.0
+SETTLE_TIMEOUT_S = 120.0
+SAMPLE_S = 0.05
+
+_HEAD = "SELECT coalesce(max(notification_id), 0) FROM coord.events"
+_PROJECTED = "SELECT coalesce(min(position), 0) FROM coord.projections"
+
+
+class System:
+    """A running system: its doors, its processes and its positions."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.nats_url = state.nats_url
+        self.database_url = state.database_url
+
+    def rss_bytes(self, service: str) -> int:
+        return int(psutil.Process(self._state.services[service]).memory_info().rss)
+
+    @contextmanager
+    def paused(self, service: str) -> Iterator[None]:
+        """Hold a service still for a while."""
+        pid = self._state.services[service]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def connect(self) -> psycopg.Connection[TupleRow]:
+        return psycopg.connect(self.database_url, autocommit=True)
+
+    def positions(self, connection: psycopg.Connection[TupleRow]) -> tuple[int, int]:
+        """The head of the log, and the position that all read models have reached."""
+        (head,) = connection.execute(_HEAD).fetchone() or (0,)
+        (projected,) = connection.execute(_PROJECTED).fetchone() or (0,)
+        return head, projected
+
+    async def settled(self) -> None:
+        """Wait until the read models have caught up. Raises Unavailable if they never do."""
+        with self.connect() as connection:
+            until = perf_counter() + SETTLE_TIMEOUT_S
+            while perf_counter() < until:
+                head, projected = self.positions(connection)
+                if projected >= head:
+                    return
+                await asyncio.sleep(SAMPLE_S)
+        raise Unavailable(what="The projector", why="it did not catch up")
+
+
+@contextmanager
+def running_system() -> Iterator[System]:
+    """Start everything afresh in a temporary directory, and leave nothing behind."""
+    data = Path(tempfile.mkdtemp(prefix="coordctl-bench-"))
+    data.chmod(0o755)  # as root, the database runs as another account and must get in
+    command = [sys.executable, "-m", "cli", "--data", str(data)]
+    try:
+        subprocess.run([*command, "up", "--detach"], check=True, timeout=UP_TIMEOUT_S, capture_output=True)
+        state = State.load(data)
+        assert state is not None
+        yield System(state)
+    finally:
+        subprocess.run([*command, "down"], check=False, timeout=UP_TIMEOUT_S, capture_output=True)
+        shutil.rmtree(data)
+
+
+@contextmanager
+def running_echo(nats_url: str) -> Iterator[None]:
+    """The bare transport beside the real services."""
+    environment = {**os.environ, "COORD_NATS_URL": nats_url}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.bench.echo"], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@asynccontextmanager
+async def lag_sampled(system: System) -> AsyncIterator[list[float]]:
+    """While the body runs, sample how old (s) the newest event is that the read models do not have yet."""
+    lags: list[float] = []
+    done = Event()
+    sampler = asyncio.create_task(asyncio.to_thread(_sample, system, lags, done))
+    try:
+        yield lags
+    finally:
+        done.set()
+        await sampler
+
+
+def _sample(system: System, lags: list[float], done: Event) -> None:
+    """A lag is the time since the head of the log was first seen past what is projected now."""
+    heads: list[tuple[float, int]] = []
+    with system.connect() as connection:
+        while not done.is_set():
+            head, projected = system.positions(connection)
+            now = perf_counter()
+            heads.append((now, head))
+            while heads and heads[0][1] <= projected:
+                heads.pop(0)
+            lags.append(now - heads[0][0] if heads else 0.0)
+            connection.execute("SELECT pg_sleep(%s)", (SAMPLE_S,))

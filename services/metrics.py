@@ -4,11 +4,16 @@ Each process has a registry of its own, handed to whoever counts. No agent or ta
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from domain.messages import Event
 from domain.tasks.events import TaskLeaseExpired
+
+if TYPE_CHECKING:  # who counts commands need not load the relay and the projector
+    from services.projector import Projector
+    from services.relay import Relay
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -68,3 +73,23 @@ class WriterMetrics:
 
     def commit_failed(self, code: str) -> None:
         self._failures.labels(code).inc()
+
+
+def watch_relay(registry: CollectorRegistry, relay: "Relay") -> None:
+    """What the relay tells, read when asked for."""
+    Gauge(
+        "coordctl_relay_position", "Position of the last event in the stream.", registry=registry
+    ).set_function(lambda: relay.position)
+    Gauge(
+        "coordctl_relay_leading", "1 if this relay works, 0 if it stands by.", registry=registry
+    ).set_function(lambda: relay.leading)
+
+
+def watch_projector(registry: CollectorRegistry, projector: "Projector") -> None:
+    """What the projector tells, read when asked for."""
+    Gauge(
+        "coordctl_projector_position", "Position of the projection furthest behind.", registry=registry
+    ).set_function(lambda: projector.standing.position)
+    Gauge(
+        "coordctl_projector_troubled", "1 if the projector cannot work now.", registry=registry
+    ).set_function(lambda: projector.standing.trouble is not None)

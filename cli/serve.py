@@ -1,0 +1,30 @@
+"""`coordctl serve`: one service as a process, for `up`, for containers and for other supervisors."""
+
+import sys
+from functools import partial
+
+import click
+
+from cli.context import Context, pass_context
+
+
+@click.command()
+@click.argument("service", type=click.Choice(["writer", "relay", "projector", "gateway"]))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens.")
+@click.option("--ready-fd", type=int, envvar="COORD_READY_FD", hidden=True)
+@click.option("--life-fd", type=int, envvar="COORD_LIFE_FD", hidden=True)
+@pass_context
+def serve(context: Context, service: str, host: str, ready_fd: int | None, life_fd: int | None) -> None:
+    """Run one service until it is told to stop (SIGTERM).
+
+    It needs COORD_DATABASE_URL and COORD_NATS_URL, or a running `coordctl up`, and waits for servers that do
+    not answer yet. Any number of each may run: of writers, relays and projectors one works, the others stand
+    by.
+    """
+    from services import logs, serving, wiring
+
+    logs.set_up(service, context.log_format)
+    run = partial(wiring.SERVICES[service], context.doors())
+    if service == "gateway":
+        run = partial(run, host=host, port=context.config().http_port or 0)
+    sys.exit(serving.serve(run, ready_fd=ready_fd, life_fd=life_fd))

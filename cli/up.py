@@ -1,0 +1,91 @@
+"""`coordctl up`, `down`, `status` and `doctor`: the whole system on this machine."""
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+import click
+
+from cli.context import Context, environ, pass_context, program
+
+if TYPE_CHECKING:
+    from services.config import State
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Return once everything is ready.")
+@pass_context
+def up(context: Context, detach: bool) -> None:
+    """Run everything: Postgres, NATS and every service.
+
+    Stays in the foreground; Ctrl-C ends it in order. A second `up` on the same data finds the first. With
+    COORD_DATABASE_URL or COORD_NATS_URL set, servers of your own are used.
+    """
+    from services.supervisor import control
+
+    config = context.config()
+    if state := control.find(config.data):
+        click.echo(f"coordctl is already up (process {state.pid}).")
+    elif detach:
+        state = control.detach(config, program(), environ())
+    else:
+        _foreground(context)
+        return
+    click.echo(describe(context, state))
+
+
+def _foreground(context: Context) -> None:
+    from services.logs import JSON
+    from services.supervisor import Supervisor
+
+    def say(name: str, line: str) -> None:
+        click.echo(line if context.log_format == JSON and name != "up" else f"{name:<9} | {line}")
+
+    def is_up(state: "State") -> None:
+        click.echo(describe(context, state))
+
+    async def supervise() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await Supervisor(context.config(), program(), environ(), say).run(stop, is_up)
+
+    asyncio.run(supervise())
+
+
+def describe(context: Context, state: "State") -> str:
+    """Every door, how to stop, and what to try next."""
+    from services.config import STATE_FILE
+
+    data = context.config().data
+    return "\n".join((
+        "coordctl is up.",
+        f"  NATS      {without_password(state.nats_url)}",
+        f"  Postgres  {without_password(state.database_url)}",
+        f"  HTTP      {state.http_url}  (/healthz /readyz /metrics)",
+        f"  Data      {data}",
+        f"  Logins    {data / STATE_FILE} holds the URLs with their passwords",
+        "  Stop      coordctl down",
+        "  Next      coordctl agent spawn a1 --persona plot",
+        '            coordctl task add "Outline act two" --persona plot',
+        "            coordctl status",
+    ))  # fmt: skip
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{login.partition(':')[0]}{at}{host}"))
+
+
+@click.command()
+@pass_context
+def down(context: Context) -> None:
+    """Stop what `up` started, in order."""
+    from services.supervisor import control
+
+    config = context.config()
+    ended = control.down(config.data)
+    click.echo("coordctl is down." if ended else f"Nothing runs on {config.data}.")

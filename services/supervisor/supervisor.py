@@ -1,0 +1,159 @@
+"""The supervisor: starts servers and services, waits until all are ready, keeps them running, and stops them.
+
+Touches the data directory (its lock and its state file) and the processes it started.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from domain.errors import CoordError
+from services import processes
+from services.config import Config, Doors, State
+from services.embedded.nats import free_addresses
+from services.embedded.owner import make_data_dir
+from services.embedded.server import DirectoryLock
+from services.supervisor.child import Child, Say
+from services.supervisor.leftovers import end_services, service_arguments
+from services.supervisor.servers import Servers
+
+NAME = "up"
+SERVICES = ("writer", "relay", "projector", "gateway")
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+RELAY_TIMEOUT_S = 5.0
+
+
+class StartFailed(CoordError):
+    code = "start_failed"
+    says = "coordctl did not start: {why}. See what the services said above."
+    retryable = True
+
+
+class Supervisor:
+    """Everything of one data directory. `run` once."""
+
+    def __init__(self, config: Config, program: Sequence[str], environ: Mapping[str, str], say: Say) -> None:
+        """`program` is the command that runs `coordctl`, to which its arguments are added."""
+        self._config = config
+        self._program = program
+        self._environ = environ
+        self._say = say
+        self._servers = Servers(config, say)
+        self._children: dict[str, Child] = {}
+        self._keeping: list[asyncio.Task[None]] = []
+        self._state: State | None = None
+
+    async def run(self, stop: asyncio.Event, up: Callable[[State], None]) -> None:
+        """Start, tell `up` when everything is ready, keep it so until told to stop, and stop."""
+        data = self._config.data
+        make_data_dir(data)
+        lock = up_lock(data)
+        lock.acquire()
+        reading, writing = os.pipe()  # the children hold the end that is read: it ends with this process
+        try:
+            for pid in await asyncio.to_thread(end_services, data):
+                self._say(NAME, f"ended process {pid}, which an earlier run had left")
+            doors = await self._servers.start()
+            self._start_children(doors, reading)
+            await self._until_ready(stop)
+            if not stop.is_set():
+                up(self._write_state(doors))
+                await self._keep(stop)
+        finally:
+            await self._stop()
+            self._state = None
+            os.close(writing)
+            os.close(reading)
+            State.remove(data)
+            lock.release()
+
+    def _start_children(self, doors: Doors, life_fd: int) -> None:
+        port = self._config.http_port or int(free_addresses()[0].rpartition(":")[2])
+        self._http_url = f"http://127.0.0.1:{port}"
+        environ = {
+            **self._environ,
+            "COORD_DATABASE_URL": doors.database_url,
+            "COORD_NATS_URL": doors.nats_url,
+            "COORD_HTTP_PORT": str(port),
+        }
+        for name in SERVICES:
+            command = [*self._program, *service_arguments(self._config.data, name)]
+            child = Child(name, command, environ, life_fd, self._say)
+            self._children[name] = child
+            self._keeping.append(asyncio.create_task(child.run(self._changed)))
+
+    async def _until_ready(self, stop: asyncio.Event) -> None:
+        """Wait until every service is ready or we are told to stop. Raises StartFailed."""
+        ready = asyncio.gather(*(child.ready.wait() for child in self._children.values()))
+        told = asyncio.create_task(stop.wait())
+        watched: set[asyncio.Future[Any]] = {ready, told, *self._keeping}
+        done, _ = await asyncio.wait(watched, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if ready in done or stop.is_set():
+            return
+        ready.cancel()
+        late = ", ".join(name for name, child in self._children.items() if not child.ready.is_set())
+        why = f"{late} crashed again and again" if done else f"{late} not ready in {READY_TIMEOUT_S:.0f} s"
+        raise StartFailed(why=why)
+
+    async def _keep(self, stop: asyncio.Event) -> None:
+        """Watch over everything until told to stop; the children look after themselves."""
+        await asyncio.gather(stop.wait(), self._servers.watch(stop, self._changed))
+
+    async def _stop(self) -> None:
+        """The writer finishes what it has, the relay publishes it, then everything else ends."""
+        if writer := self._children.get("writer"):
+            self._say(NAME, "stopping")
+            await writer.stop(STOP_TIMEOUT_S)
+            await self._drain_relay()
+        await asyncio.gather(*(child.stop(STOP_TIMEOUT_S) for child in self._children.values()))
+        for keeping in self._keeping:
+            keeping.cancel()  # one may be about to start a service
+        await asyncio.gather(*self._keeping, return_exceptions=True)
+        await self._servers.stop()
+        if self._children:
+            self._say(NAME, "stopped")
+
+    async def _drain_relay(self) -> None:
+        """Wait until the relay has published the whole log, or cannot."""
+        from services import standing  # loads the client of NATS, which only the end of a run needs
+
+        if self._state is None or self._children["relay"].pid is None:
+            return
+        left = await standing.unpublished(self._state.database_url, self._state.nats_url, RELAY_TIMEOUT_S)
+        if left:
+            self._say(NAME, f"{left}; the relay goes on from there at the next start")
+
+    def _write_state(self, doors: Doors) -> State:
+        self._state = State(
+            pid=os.getpid(),
+            created=processes.created(os.getpid()) or 0.0,
+            database_url=doors.database_url,
+            nats_url=doors.nats_url,
+            http_url=self._http_url,
+            services=self._pids(),
+            started_at=datetime.now(UTC),
+        )
+        self._state.save(self._config.data)
+        return self._state
+
+    def _changed(self) -> None:
+        """A process has come or gone: let everyone find the ones there are."""
+        if self._state is not None and (pids := self._pids()) != self._state.services:
+            self._state = msgspec.structs.replace(self._state, services=pids)
+            self._state.save(self._config.data)
+
+    def _pids(self) -> dict[str, int]:
+        services = {name: child.pid for name, child in self._children.items() if child.pid is not None}
+        return {**self._servers.pids(), **services}
+
+
+def up_lock(data: Path) -> DirectoryLock:
+    """Held by the one supervisor of a data directory."""
+    return DirectoryLock(data / "up.lock", "`coordctl up`")

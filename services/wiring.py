@@ -1,0 +1,182 @@
+"""The one place where coordctl's parts are put together: each service's process, built from its doors.
+
+Every service creates the tables it needs, waits for servers that are not there yet, works until its event is
+set, and reports on itself over NATS. Nothing is built on import; what only one service needs is imported
+there, because a process should not load the others' libraries.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from threading import Event as Flag
+
+from nats.aio.client import Client
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from domain.catalog import EVENTS, upcast
+from domain.errors import CoordError
+from services.codec import Codec
+from services.config import Doors
+from services.connection import connect
+from services.doors.reports import ReportDoor
+from services.log import EventLog
+from services.serving import Ready
+from services.waiting import ToldToStop, either, first_of, unless
+
+WRITER_LOCK = "coord.writer"
+SWITCH_INTERVAL_S = 0.0005
+FIRST_BACKOFF_S = 0.1
+MAX_BACKOFF_S = 2.0
+
+logger = logging.getLogger(__name__)
+
+Run = Callable[[Doors, asyncio.Event, Ready], Awaitable[None]]
+
+
+async def run_writer(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
+    """Decide commands while the leader's lock is ours; stand by otherwise."""
+    from services.doors.commands import CommandDoor
+    from services.leadership import Leadership
+    from services.metrics import WriterMetrics
+    from services.terms import Leader
+    from services.writer import Writer
+
+    sys.setswitchinterval(SWITCH_INTERVAL_S)  # the event loop and the committing thread take turns often
+    registry = new_registry()
+    metrics = WriterMetrics(registry)
+    leader = Leader(Leadership(doors.database_url, WRITER_LOCK))
+    log = await opened_log(doors, stop)
+    async with connected(doors, "writer", registry, lambda: leader.leading, stop) as nats:
+
+        async def term(over: asyncio.Event) -> None:
+            writer = Writer(log, codec(), lambda: datetime.now(UTC), metrics)
+            await writer.open()
+            door = CommandDoor(nats, writer, metrics)
+            deciding = asyncio.create_task(writer.run(over))
+            await door.open()
+            ready()
+            await first_of(deciding, over)
+            await door.close()
+            over.set()
+            await deciding
+            await door.flush()
+
+        await leader.run(term, stop, standing_by=ready)
+    log.close()
+
+
+async def run_relay(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
+    """Publish what the log holds to JetStream."""
+    from services.metrics import watch_relay
+    from services.relay import Relay
+
+    log = await opened_log(doors, stop)
+    relay = Relay(log, doors.database_url, doors.nats_url)
+    registry = new_registry()
+    watch_relay(registry, relay)
+    async with reporting(doors, "relay", registry, lambda: relay.leading):
+        ready()
+        await relay.run(stop)
+    log.close()
+
+
+async def run_projector(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
+    """Fold the log into the tables of the read models, whether NATS is there or not."""
+    from projections.catalog import PROJECTIONS
+    from services.metrics import watch_projector
+    from services.projector import Projector
+
+    log = await opened_log(doors, stop)
+    projector = Projector(log, codec(), doors.database_url, PROJECTIONS)
+    registry = new_registry()
+    watch_projector(registry, projector)
+    flag = Flag()
+    async with reporting(doors, "projector", registry, lambda: projector.standing.trouble is None):
+        working = asyncio.ensure_future(asyncio.to_thread(projector.run, flag))
+        ready()
+        await first_of(working, stop)
+        flag.set()
+        await working
+    log.close()
+
+
+async def run_gateway(
+    doors: Doors, stop: asyncio.Event, ready: Ready, *, host: str = "127.0.0.1", port: int = 0
+) -> None:
+    """Serve HTTP, and reads over NATS."""
+    ready()
+    await stop.wait()
+
+
+SERVICES: Mapping[str, Run] = {
+    "writer": run_writer,
+    "relay": run_relay,
+    "projector": run_projector,
+    "gateway": run_gateway,
+}
+
+
+def codec() -> Codec:
+    return Codec(EVENTS, upcast)
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry that also tells the memory, processor time and files of this process."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
+
+
+async def opened_log(doors: Doors, stop: asyncio.Event) -> EventLog:
+    """The log with its tables, as soon as the database is there."""
+    log = EventLog(doors.database_url)
+    backoff_s = FIRST_BACKOFF_S
+    while True:
+        try:
+            await asyncio.to_thread(log.create_tables)
+        except CoordError as error:
+            if not error.retryable:
+                raise
+            logger.warning("waiting for the database: %s", error)
+            if await either(stop, backoff_s):
+                raise ToldToStop from error
+            backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+        else:
+            return log
+
+
+@asynccontextmanager
+async def connected(
+    doors: Doors, service: str, registry: CollectorRegistry, working: Callable[[], bool], stop: asyncio.Event
+) -> AsyncIterator[Client]:
+    """A connection to NATS, as soon as there is a server, on which the service also reports on itself."""
+    nats = await unless(stop, connect(doors.nats_url, f"coordctl-{service}", patient=True))
+    try:
+        await ReportDoor(nats, service, registry, working).open()
+        yield nats
+    finally:
+        await nats.close()
+
+
+@asynccontextmanager
+async def reporting(
+    doors: Doors, service: str, registry: CollectorRegistry, working: Callable[[], bool]
+) -> AsyncIterator[None]:
+    """Report on a service that does its work without this connection, from when there is a NATS server."""
+
+    never = asyncio.Event()
+
+    async def report() -> None:
+        async with connected(doors, service, registry, working, never):
+            await never.wait()
+
+    reports = asyncio.create_task(report())
+    try:
+        yield
+    finally:
+        reports.cancel()
+        with suppress(asyncio.CancelledError):
+            await reports

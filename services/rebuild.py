@@ -24,7 +24,7 @@ from services.read_ahead import ReadAhead
 from services.tables import SCHEMA, Connection, Table, connected
 from services.tracking import Tracked, UnknownProjection, repoint, tracked
 
-REBUILD_BATCH_EVENTS = 10_000
+REBUILD_BATCH_EVENTS = 5_000
 
 _SWAP_TIMEOUT_S = 2
 _SWAP_ATTEMPTS = 30

@@ -7,6 +7,7 @@ transaction.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Identifier
@@ -38,6 +39,11 @@ class ProjectionChanged(CoordError):
     says = (
         "The fields of projection {projection} differ from its table's; raise its version to have it rebuilt."
     )
+
+
+class NoReadModels(CoordError):
+    code = "no_read_models"
+    says = "The database has no read models yet; a projector creates them, so start one."
 
 
 class UnknownProjection(CoordError):
@@ -72,13 +78,16 @@ def tracked(
     connection: Connection, names: Sequence[str] | None = None, *, lock: bool = False
 ) -> dict[str, Tracked]:
     """The projections there are, or those of these names; `lock` holds them until the transaction ends."""
+    names = None if names is None else list(names)
     statement = SQL(
         "SELECT name, version, table_name, position FROM coord.projections"
         " WHERE %(names)s::text[] IS NULL OR name = ANY(%(names)s) ORDER BY name {}"
     ).format(SQL("FOR UPDATE" if lock else ""))
     with connection.cursor(row_factory=class_row(Tracked)) as cursor:
-        names = None if names is None else list(names)
-        return {row.name: row for row in cursor.execute(statement, {"names": names})}
+        try:
+            return {row.name: row for row in cursor.execute(statement, {"names": names})}
+        except psycopg.errors.UndefinedTable as error:
+            raise NoReadModels from error
 
 
 def advance(connection: Connection, names: Sequence[str], position: int) -> None:

@@ -43,7 +43,7 @@ def _column(name: str, annotation: inspect.Type) -> Column:
     nullable = len(present) < len(members) or any(isinstance(member, inspect.AnyType) for member in present)
     if len(present) == 1 and (scalar := _scalar(present[0])):
         return Column(name, scalar, nullable)
-    return Column(name, "json" if _is_free(annotation) else "jsonb", nullable)
+    return Column(name, "json" if _is_verbatim(annotation) else "jsonb", nullable)
 
 
 def _scalar(annotation: inspect.Type) -> str | None:
@@ -67,17 +67,17 @@ def _scalar_of_values(values: tuple[object, ...]) -> str | None:
     return None
 
 
-def _is_free(annotation: inspect.Type) -> bool:
-    """Whether the type leaves open if a number in it is an integer or a float.
+def _is_verbatim(annotation: inspect.Type) -> bool:
+    """Whether values of the type come back as they went only from json, which keeps their text.
 
-    jsonb keeps numbers as decimals and hands 1e300 back as an integer, so such values are stored as json:
-    verbatim.
+    jsonb sorts the keys of dicts, and keeps numbers as decimals: where the type leaves open if a number is an
+    integer or a float, 1e300 would come back as an integer.
     """
     pending, seen = [annotation], set[type]()
     while pending:
         each = pending.pop()
         kinds = {type(member) for member in _members(each)}
-        if inspect.AnyType in kinds or {inspect.IntType, inspect.FloatType} <= kinds:
+        if kinds & {inspect.AnyType, inspect.DictType} or {inspect.IntType, inspect.FloatType} <= kinds:
             return True
         if isinstance(each, inspect.StructType):
             if each.cls in seen:
@@ -98,8 +98,6 @@ def _inside(annotation: inspect.Type) -> tuple[inspect.Type, ...]:
             return tuple(field.type for field in fields)
         case inspect.TupleType(items):
             return items
-        case inspect.DictType(key_type=key, value_type=value):
-            return (key, value)
         case _:
             item = getattr(annotation, "item_type", None)  # lists, sets, tuples of any length
             return (item,) if isinstance(item, inspect.Type) else ()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from cli.bench import bench
 from cli.context import Context
 from cli.serve import serve
 from cli.up import down, up
@@ -34,7 +35,7 @@ def coordctl(context: click.Context, data: Path | None, project: str, log_format
     context.obj = Context(data=data, project=project, log_format=log_format)
 
 
-for command in (up, down, serve):
+for command in (up, down, serve, bench):
     coordctl.add_command(command)
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from threading import Event
@@ -71,18 +71,21 @@ class System:
 
 
 @contextmanager
-def running_system() -> Iterator[System]:
-    """Start everything afresh in a temporary directory, and leave nothing behind."""
+def running_system(program: Sequence[str], environ: Mapping[str, str]) -> Iterator[System]:
+    """Start everything afresh in a temporary directory, by `program`, and leave nothing behind."""
     data = Path(tempfile.mkdtemp(prefix="coordctl-bench-"))
     data.chmod(0o755)  # as root, the database runs as another account and must get in
-    command = [sys.executable, "-m", "cli", "--data", str(data)]
+    own = {name: value for name, value in environ.items() if not name.startswith("COORD_")}
+    command = [*program, "--data", str(data)]
     try:
-        subprocess.run([*command, "up", "--detach"], check=True, timeout=UP_TIMEOUT_S, capture_output=True)
+        subprocess.run(
+            [*command, "up", "--detach"], check=True, timeout=UP_TIMEOUT_S, env=own, stdout=sys.stderr
+        )
         state = State.load(data)
         assert state is not None
         yield System(state)
     finally:
-        subprocess.run([*command, "down"], check=False, timeout=UP_TIMEOUT_S, capture_output=True)
+        subprocess.run([*command, "down"], check=False, timeout=UP_TIMEOUT_S, env=own, stdout=sys.stderr)
         shutil.rmtree(data)
 
 

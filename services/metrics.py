@@ -75,6 +75,31 @@ class WriterMetrics:
         self._failures.labels(code).inc()
 
 
+class GatewayMetrics:
+    """What the gateway counts: reads over NATS, and requests over HTTP."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._reads = Counter(
+            "coordctl_reads", "Reads over NATS by view and outcome (ok or the error's code).",
+            ["view", "outcome"], registry=registry,
+        )  # fmt: skip
+        self._read_seconds = Histogram(
+            "coordctl_read_seconds", "Time to answer a read.", ["view"], buckets=_SECONDS, registry=registry
+        )
+        self._requests = Counter(
+            "coordctl_http_requests", "HTTP requests by route and status.",
+            ["route", "status"], registry=registry,
+        )  # fmt: skip
+
+    def read(self, view: str, outcome: str, seconds: float | None = None) -> None:
+        self._reads.labels(view, outcome).inc()
+        if seconds is not None:
+            self._read_seconds.labels(view).observe(seconds)
+
+    def requested(self, route: str, status: int) -> None:
+        self._requests.labels(route, str(status)).inc()
+
+
 def watch_relay(registry: CollectorRegistry, relay: "Relay") -> None:
     """What the relay tells, read when asked for."""
     Gauge(

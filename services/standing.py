@@ -1,9 +1,10 @@
-"""Where everything stands: the end of the log, how far the relay and the projector are behind it, and what
-the read models count. For monitoring, `status`, and an orderly shutdown. Reads Postgres and JetStream only.
+"""Where everything stands: the end of the log, and how far the relay and the projector are behind it.
+
+For monitoring, `status`, and an orderly shutdown. Reads Postgres and JetStream, and changes nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -28,14 +29,6 @@ POLL_S = 0.05
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM coord.events"
 _FIRST_AFTER = "SELECT state FROM coord.events WHERE notification_id > %s ORDER BY notification_id LIMIT 1"
 _PROJECTED = "SELECT name, position FROM coord.projections ORDER BY name"
-_COUNTS: Mapping[str, str] = {
-    "agents": "SELECT project, status, count(*) FROM coord.agents GROUP BY 1, 2 ORDER BY 1, 2",
-    "tasks": "SELECT project, status, count(*) FROM coord.queue GROUP BY 1, 2 ORDER BY 1, 2",
-    "handoffs": "SELECT project, status, count(*) FROM coord.handoffs GROUP BY 1, 2 ORDER BY 1, 2",
-}
-
-Counts = dict[str, list[tuple[str, str, int]]]
-"""By read model: project, status and how many."""
 
 
 class Lag(Struct, frozen=True):
@@ -51,7 +44,6 @@ class Standing(Struct, frozen=True, kw_only=True):
 
     head: int
     projections: dict[str, Lag]
-    counts: Counts
 
     @property
     def projected(self) -> Lag | None:
@@ -77,7 +69,6 @@ def look(database_url: str) -> Standing:
             projections={
                 name: _lag(connection, position) for name, position in _rows(connection, _PROJECTED)
             },
-            counts={name: _rows(connection, query) for name, query in _COUNTS.items()},
         )
 
 

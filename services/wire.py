@@ -61,10 +61,15 @@ def inbox(actor: str) -> str:
 def parse_subject(subject: str) -> Address:
     """Raises BadName; the names are checked, the verb is not."""
     _, project, _, actor, context, verb = subject.split(".")
-    for kind, name in (("project", project), ("actor", actor)):
-        if not _NAME.fullmatch(name):
-            raise BadName(kind=kind, name=name)
+    check_name("project", project)
+    check_name("actor", actor)
     return Address(project, actor, f"{context}.{verb}")
+
+
+def check_name(kind: str, name: str) -> None:
+    """Raises BadName."""
+    if not _NAME.fullmatch(name):
+        raise BadName(kind=kind, name=name)
 
 
 def parse_command(verb: str, payload: bytes) -> Command:

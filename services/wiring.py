@@ -106,9 +106,29 @@ async def run_projector(doors: Doors, stop: asyncio.Event, ready: Ready) -> None
 async def run_gateway(
     doors: Doors, stop: asyncio.Event, ready: Ready, *, host: str = "127.0.0.1", port: int = 0
 ) -> None:
-    """Serve HTTP, and reads over NATS."""
-    ready()
-    await stop.wait()
+    """Serve HTTP from the start, and reads over NATS from when there is NATS."""
+    from services.doors.views import ViewDoor
+    from services.gateway.app import Gateway
+    from services.gateway.link import Link
+    from services.gateway.server import listening
+    from services.metrics import GatewayMetrics
+    from services.reads import Reads
+
+    registry = new_registry()
+    metrics = GatewayMetrics(registry)
+    link = Link(doors.nats_url)
+    with Reads(doors.database_url) as reads:
+        app = Gateway(doors.database_url, reads, link, metrics).app()
+        async with listening(app, host, port) as url:
+            logger.info("listening on %s", url)
+            nats = await unless(stop, link.connect())
+            await ReportDoor(nats, "gateway", registry, lambda: True).open()
+            door = ViewDoor(nats, reads, metrics)
+            await door.open()
+            ready()
+            await stop.wait()
+            await door.close()
+            await nats.close()
 
 
 SERVICES: Mapping[str, Run] = {

@@ -1,0 +1,1 @@
+"""The gateway: coordctl over HTTP, and what monitoring asks for."""

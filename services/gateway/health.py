@@ -1,0 +1,115 @@
+"""Whether everything works: each part asked in its own way, with a sentence about the parts that do not."""
+
+import asyncio
+
+import psycopg
+from msgspec import Struct
+from nats.errors import Error as NatsError
+
+from domain.errors import CoordError
+from services import standing
+from services.doors.reports import Report, gather
+from services.gateway.link import Link
+from services.standing import Lag, Standing
+
+MAX_LAG_S = 10.0
+TIMEOUT_S = 5.0
+
+
+class Part(Struct, frozen=True, omit_defaults=True):
+    """One part; `why` says what is wrong, if it is not `ok`."""
+
+    ok: bool
+    why: str = ""
+    lag: Lag | None = None
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """Every part by name, and what was learned on the way."""
+
+    parts: dict[str, Part]
+    standing: Standing | None
+    relay: Lag | None
+    reports: list[Report]
+
+    @property
+    def ready(self) -> bool:
+        return all(part.ok for part in self.parts.values())
+
+
+async def check(database_url: str, link: Link) -> Health:
+    """Ask every part, side by side."""
+    (database, stood), (nats, position, reports) = await asyncio.gather(
+        _ask_database(database_url), _ask_nats(link)
+    )
+    relay, published = await _ask_relay(database_url, stood, position)
+    return Health(
+        parts={
+            "postgres": database,
+            "nats": nats,
+            "writer": _writer(reports, nats),
+            "relay": relay,
+            "projector": _projector(stood),
+        },
+        standing=stood,
+        relay=published,
+        reports=reports,
+    )
+
+
+async def _ask_database(database_url: str) -> tuple[Part, Standing | None]:
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return Part(ok=True), await asyncio.to_thread(standing.look, database_url)
+    except (psycopg.Error, TimeoutError) as error:
+        return Part(ok=False, why=_in_a_line(error)), None
+
+
+async def _ask_nats(link: Link) -> tuple[Part, int | None, list[Report]]:
+    """NATS itself, the end of the stream, and what the services say."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            reports = await gather(link.client)
+            position = await standing.relayed(link.client)
+    except (CoordError, NatsError, TimeoutError, OSError) as error:
+        return Part(ok=False, why=_in_a_line(error)), None, []
+    return Part(ok=True), position, reports
+
+
+async def _ask_relay(
+    database_url: str, stood: Standing | None, position: int | None
+) -> tuple[Part, Lag | None]:
+    if stood is None or position is None:
+        return Part(ok=False, why="cannot be told without postgres and nats"), None
+    try:
+        lag = await asyncio.to_thread(standing.lag_of, database_url, position)
+    except psycopg.Error as error:
+        return Part(ok=False, why=_in_a_line(error)), None
+    return _within_bounds("the relay", lag), lag
+
+
+def _projector(stood: Standing | None) -> Part:
+    if stood is None:
+        return Part(ok=False, why="cannot be told without postgres")
+    if stood.projected is None:
+        return Part(ok=False, why="no projection has been built yet")
+    return _within_bounds("the projector", stood.projected)
+
+
+def _writer(reports: list[Report], nats: Part) -> Part:
+    if not nats.ok:
+        return Part(ok=False, why="cannot be told without nats")
+    if not any(report.working for report in reports if report.service == "writer"):
+        return Part(ok=False, why="no writer answers that it decides commands")
+    return Part(ok=True)
+
+
+def _within_bounds(who: str, lag: Lag) -> Part:
+    if lag.seconds > MAX_LAG_S:
+        why = f"{who} is {lag.events} positions and {lag.seconds:.0f} s behind the log"
+        return Part(ok=False, why=why, lag=lag)
+    return Part(ok=True, lag=lag)
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

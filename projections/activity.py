@@ -2,20 +2,17 @@
 
 from datetime import datetime
 
-from msgspec import Struct
-
 from domain.handoffs import HandoffEvent, HandoffInitiated
 from domain.messages import Event, Recorded
 from projections.folds import position
-from projections.framework import Projection, on
+from projections.framework import Projection, Row, on
 from projections.views import Page, Search, View
 from projections.words import words
 
 
-class ActivityRow(Struct, frozen=True, kw_only=True, gc=False):
+class ActivityRow(Row, frozen=True, kw_only=True):
     """An event. `agent` is whom it concerns beside the actor, or as the actor, if anybody."""
 
-    project: str
     position: int
     sequence: int
     at: datetime

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.agents import AgentRecovered, AgentSpawned, AgentTerminated, AgentWentStale
@@ -20,13 +19,13 @@ from domain.tasks.events import (
     TaskStarted,
 )
 from projections.folds import known
-from projections.framework import Projection, on
+from projections.framework import Projection, Row, on
 from projections.views import Page, View
 
 AgentStatus = Literal["active", "stale", "terminated"]
 
 
-class AgentRow(Struct, frozen=True, kw_only=True, gc=False):
+class AgentRow(Row, frozen=True, kw_only=True):
     """An agent, with what it achieved in all its lives.
 
     `tasks` are those it holds, the one it is `doing` first; `since` is when it turned to that one (or to
@@ -34,7 +33,6 @@ class AgentRow(Struct, frozen=True, kw_only=True, gc=False):
     offered and received when it is accepted.
     """
 
-    project: str
     agent: str
     persona: str
     platform: str

@@ -1,16 +1,13 @@
 """Which task waits for which: the edges of the graph, to be followed in either direction."""
 
-from msgspec import Struct
-
 from domain.messages import Recorded
 from domain.tasks.events import TaskEnqueued, TaskImported
-from projections.framework import Key, Projection, on_each
+from projections.framework import Key, Projection, Row, on_each
 
 
-class DependencyRow(Struct, frozen=True, kw_only=True, gc=False):
+class DependencyRow(Row, frozen=True, kw_only=True):
     """`task` can only start when `depends_on` is completed."""
 
-    project: str
     task: str
     depends_on: str
 

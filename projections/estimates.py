@@ -3,20 +3,18 @@
 from datetime import datetime
 from math import isfinite
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.learning import EstimateClosed, EstimateRecorded
 from domain.messages import Recorded
 from projections.folds import known
-from projections.framework import Projection, on
+from projections.framework import Projection, Row, on
 from projections.views import Page, Search, View
 
 
-class EstimateRow(Struct, frozen=True, kw_only=True, gc=False):
+class EstimateRow(Row, frozen=True, kw_only=True):
     """An estimate in sessions. Once closed, `ratio` is actual by estimated sessions."""
 
-    project: str
     estimate: str
     feature: str
     persona: str | None

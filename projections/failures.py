@@ -2,18 +2,15 @@
 
 from datetime import datetime
 
-from msgspec import Struct
-
 from domain.learning import FailureRecorded
 from domain.messages import Recorded
-from projections.framework import Projection, on
+from projections.framework import Projection, Row, on
 from projections.views import Page, Search, View
 
 
-class FailureRow(Struct, frozen=True, kw_only=True, gc=False):
+class FailureRow(Row, frozen=True, kw_only=True):
     """A failure and its lesson."""
 
-    project: str
     failure: str
     feature: str
     approach: str

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Literal
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.handoffs import (
@@ -16,20 +15,19 @@ from domain.handoffs import (
 )
 from domain.messages import Recorded
 from projections.folds import known
-from projections.framework import Projection, on
+from projections.framework import Projection, Row, on
 from projections.views import Page, View
 
 HandoffStatus = Literal["initiated", "accepted", "rejected", "completed", "expired"]
 
 
-class HandoffRow(Struct, frozen=True, kw_only=True, gc=False):
+class HandoffRow(Row, frozen=True, kw_only=True):
     """A handoff.
 
     `reason` is why it was offered, `note` what its last event said. `fence` is the receiver's, once there is
     one.
     """
 
-    project: str
     handoff: str
     task: str
     from_agent: str

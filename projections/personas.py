@@ -7,14 +7,13 @@ from msgspec import Struct
 
 from domain.messages import Recorded
 from domain.personas import BUILT_IN, PersonaDefined
-from projections.framework import Projection, on
+from projections.framework import Projection, Row, on
 from projections.views import Page, Search, View
 
 
-class PersonaRow(Struct, frozen=True, kw_only=True, gc=False):
+class PersonaRow(Row, frozen=True, kw_only=True):
     """A persona as the project defined it last."""
 
-    project: str
     persona: str
     definition: str
     capabilities: tuple[str, ...]

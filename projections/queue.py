@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.handoffs import (
@@ -32,11 +31,11 @@ from domain.tasks.events import (
     TaskStarted,
 )
 from projections.folds import known
-from projections.framework import Projection, on
+from projections.framework import Projection, Row, on
 from projections.views import Page, Search, View
 
 
-class TaskRow(Struct, frozen=True, kw_only=True, gc=False):
+class TaskRow(Row, frozen=True, kw_only=True):
     """A task.
 
     `reason` says why its status is what it is, where the event said so; `error` what ended the last failed
@@ -45,7 +44,6 @@ class TaskRow(Struct, frozen=True, kw_only=True, gc=False):
     event that brought it in, and so its age.
     """
 
-    project: str
     task: str
     title: str
     status: Status

@@ -2,18 +2,15 @@
 
 from datetime import datetime
 
-from msgspec import Struct
-
 from domain.learning import RetrospectiveRecorded
 from domain.messages import Recorded
-from projections.framework import Projection, on
+from projections.framework import Projection, Row, on
 from projections.views import Page, Search, View
 
 
-class RetroRow(Struct, frozen=True, kw_only=True, gc=False):
+class RetroRow(Row, frozen=True, kw_only=True):
     """A look back on a finished piece of work."""
 
-    project: str
     retro: str
     feature: str
     surprises: str

@@ -9,14 +9,13 @@ from msgspec import Struct
 from domain.messages import Data, Recorded
 from domain.settings import PROJECT_SETTINGS, USER_SETTINGS, Known, Scope, SettingChanged
 from projections.folds import position
-from projections.framework import Projection, on
+from projections.framework import Projection, Row, on
 from projections.views import Page, View
 
 
-class SettingRow(Struct, frozen=True, kw_only=True, gc=False):
+class SettingRow(Row, frozen=True, kw_only=True):
     """A value that was set and not taken away. `user` is empty but for scope `user`."""
 
-    project: str
     scope: Scope
     user: str
     key: str
@@ -25,10 +24,9 @@ class SettingRow(Struct, frozen=True, kw_only=True, gc=False):
     set_at: datetime
 
 
-class SettingChangeRow(Struct, frozen=True, kw_only=True, gc=False):
+class SettingChangeRow(Row, frozen=True, kw_only=True):
     """One change of a setting."""
 
-    project: str
     position: int
     sequence: int
     scope: Scope

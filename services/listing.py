@@ -1,0 +1,92 @@
+"""A view of a read model as SQL over its live table. It reads what it is asked for, and writes nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import psycopg
+from msgspec import Struct
+from psycopg.rows import dict_row
+from psycopg.sql import SQL, Composable, Composed, Identifier
+
+from projections.framework import Projection
+from projections.views import MAX_ROWS, Filter, Page, View
+from services.errors import Unavailable
+from services.tables import SCHEMA, Connection
+
+_Condition = tuple[Composable, list[Any]]
+"""A condition, and the values of its placeholders."""
+
+
+def chosen(connection: Connection, view: View[Any], project: str, page: Page) -> list[Any]:
+    """The rows of a project that the view lists."""
+    projection = view.projection
+    conditions = [_belongs_to([project]), *map(_condition, view.filters(page))]
+    types = {column.name: column.type for column in projection.columns}
+    order = SQL(", ").join(_term(column, types) for column in view.order)
+    return _rows(connection, projection, conditions, order, page.limit, page.offset)
+
+
+def all_rows(connection: Connection, projection: Projection[Any], projects: Sequence[str]) -> list[Any]:
+    """All rows of these projects, but never more than a view may list."""
+    key = SQL(", ").join(map(Identifier, projection.primary_key))
+    return _rows(connection, projection, [_belongs_to(projects)], key, MAX_ROWS, 0)
+
+
+def query(
+    connection: Connection, projection: Projection[Any], name: str, parameters: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The result of one of the projection's named queries."""
+    statement = SQL(projection.queries[name]).format(table=_served(projection))
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(statement, parameters).fetchall()
+
+
+def _rows(
+    connection: Connection,
+    projection: Projection[Any],
+    conditions: Sequence[_Condition],
+    order: Composable,
+    limit_rows: int,
+    offset_rows: int,
+) -> list[Any]:
+    statement = SQL(
+        "SELECT row_to_json(t)::text FROM (SELECT * FROM {} WHERE {} ORDER BY {} LIMIT %s OFFSET %s) t"
+    ).format(_served(projection), SQL(" AND ").join(text for text, _ in conditions), order)
+    values = [value for _, each in conditions for value in each]
+    try:
+        return list(_decoded(connection, projection.row, statement, [*values, limit_rows, offset_rows]))
+    except (msgspec.ValidationError, psycopg.errors.UndefinedColumn) as error:
+        why = "its table is of another version; it is being rebuilt"
+        raise Unavailable(what=f"The read model {projection.name}", why=why) from error
+
+
+def _decoded(
+    connection: Connection, row: type[Struct], statement: Composed, values: Sequence[Any]
+) -> Iterator[Struct]:
+    decode = msgspec.json.Decoder(row).decode
+    for (text,) in connection.execute(statement, values):
+        yield decode(text)
+
+
+def _served(projection: Projection[Any]) -> Identifier:
+    """What is read: the name that always stands for the table being served."""
+    return Identifier(SCHEMA, projection.name)
+
+
+def _belongs_to(projects: Sequence[str]) -> _Condition:
+    return SQL("project = ANY(%s)"), [list(projects)]
+
+
+def _condition(asked: Filter) -> _Condition:
+    test = SQL("strpos(lower({}), lower(%s)) > 0" if asked.search else "{} = ANY(%s)")
+    value = asked.values[0] if asked.search else list(asked.values)
+    either = SQL(" OR ").join(test.format(Identifier(column)) for column in asked.columns)
+    return SQL("({})").format(either), [value] * len(asked.columns)
+
+
+def _term(column: str, types: Mapping[str, str]) -> Composable:
+    """Text is ordered by its code points, as Python orders it."""
+    name = column.removeprefix("-")
+    collation = SQL(' COLLATE "C"' if types[name] == "text" else "")
+    return SQL("{}{}{}").format(Identifier(name), collation, SQL(" DESC" if name != column else ""))

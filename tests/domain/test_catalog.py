@@ -57,7 +57,7 @@ Shape = dict[str, Any]
 
 
 def shape(event: type[Event]) -> Shape:
-    """What a stored event of this type looks like: its version, and its fields with their JSON types and defaults."""
+    """What a stored event of this type looks like: its version, its fields, their JSON types and defaults."""
     definitions = msgspec.json.schema(event)["$defs"]
     own = definitions[event.__name__]
     return {

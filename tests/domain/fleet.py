@@ -1,0 +1,221 @@
+"""A made-up fleet for the invariants: what it may ask, what a plain model expects, and what must hold.
+
+The model knows only the commands given and the events recorded; it never looks into the ledger. What the
+ledger says is compared with it after every step.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from domain.agents import AgentSpawned, AgentTerminated
+from domain.catalog import EVENTS
+from domain.decider import evolve
+from domain.handoffs import HandoffAccepted
+from domain.ledger import Ledger
+from domain.messages import Event
+from domain.tasks.events import (
+    TaskCancelled,
+    TaskClaimed,
+    TaskCompleted,
+    TaskDied,
+    TaskEnqueued,
+    TaskFailed,
+    TaskImported,
+    TaskLeaseExpired,
+    TaskQueued,
+    TaskReleased,
+    TaskRevived,
+)
+from tests.domain.snapshot import recorded
+
+
+class Entry(Struct, frozen=True):
+    """An event as the log holds it: its name, its JSON and its time."""
+
+    name: str
+    body: bytes
+    at: datetime
+
+    def event(self) -> Event:
+        return msgspec.json.decode(self.body, type=EVENTS[self.name])
+
+
+def entry(event: Event, at: datetime) -> Entry:
+    return Entry(event.name, msgspec.json.encode(event), at)
+
+
+def fold(log: list[Entry]) -> Ledger:
+    ledger = Ledger("novel")
+    for sequence, row in enumerate(log, start=1):
+        evolve(ledger, row.event(), sequence, row.at)
+    return ledger
+
+
+class Lease(Struct, frozen=True):
+    task: str
+    agent: str
+    fence: int
+
+
+class Model:
+    """What the events say of tasks and leases, kept as plainly as can be."""
+
+    def __init__(self) -> None:
+        self.needs: dict[str, tuple[str, ...]] = {}
+        self.early_until: dict[str, datetime] = {}
+        self.leases: dict[str, Lease] = {}
+        self.granted: list[Lease] = []
+        self.fences: Counter[str] = Counter()
+        self.completed: set[str] = set()
+        self.cancelled: set[str] = set()
+        self.dead: set[str] = set()
+        self.agents: set[str] = set()
+
+    def apply(self, event: Event, at: datetime) -> None:
+        match event:
+            case TaskEnqueued():
+                assert event.task not in self.needs, "an id was used twice"
+                self.needs[event.task] = event.depends_on
+                if event.run_after is not None:
+                    self.early_until[event.task] = event.run_after
+            case TaskImported():
+                self.needs[event.task] = ()
+                (self.completed if event.status == "completed" else self.cancelled).add(event.task)
+            case TaskClaimed():
+                assert event.task not in self.leases, "claimed while somebody held it"
+                self._grant(Lease(event.task, event.agent, event.fence), at)
+            case HandoffAccepted():
+                before = self.leases.pop(event.task, None)
+                assert before is not None, "accepted what nobody held"
+                assert before.agent == event.from_agent, "taken from somebody else than its sender"
+                self._grant(Lease(event.task, event.to_agent, event.fence), at)
+            case TaskReleased() | TaskLeaseExpired() | TaskFailed() | TaskCompleted():
+                lease = self.leases.pop(event.task, None)
+                assert lease == Lease(event.task, event.agent, event.fence), "ended by another lease"
+                if isinstance(event, TaskCompleted):
+                    self.completed.add(event.task)
+            case TaskCancelled():
+                assert event.task not in self.completed
+                self.leases.pop(event.task, None)
+                self.dead.discard(event.task)
+                self.cancelled.add(event.task)
+            case TaskDied():
+                assert event.task not in self.leases, "died in somebody's hands"
+                self.dead.add(event.task)
+            case TaskRevived():
+                self.dead.remove(event.task)
+            case AgentSpawned():
+                self.agents.add(event.agent)
+            case AgentTerminated():
+                held = [lease.task for lease in self.leases.values() if lease.agent == event.agent]
+                assert not held, f"{event.agent} ended with {held} in its hands"
+                self.agents.remove(event.agent)
+            case TaskQueued():
+                assert self.unmet(event.task) == set(), "queued before its dependencies completed"
+            case _:
+                pass
+
+    def unmet(self, task: str) -> set[str]:
+        return set(self.needs[task]) - self.completed
+
+    def _grant(self, lease: Lease, at: datetime) -> None:
+        assert lease.task not in self.completed | self.cancelled | self.dead, "granted what is over"
+        assert self.unmet(lease.task) == set(), "runs before its dependencies completed"
+        assert self.early_until.get(lease.task, at) <= at, "runs before its time"
+        assert lease.fence > self.fences[lease.task], "the fence did not grow"
+        assert lease.agent in self.agents, "granted to nobody"
+        self.fences[lease.task] = lease.fence
+        self.leases[lease.task] = lease
+        self.granted.append(lease)
+
+
+def check_leases(ledger: Ledger, model: Model) -> None:
+    """At most one holder per task, and task, agent and timer agree on who it is."""
+    holders = {t.id: t.holder for t in ledger.tasks.live.values() if t.holder is not None}
+    assert holders == {task: lease.agent for task, lease in model.leases.items()}
+    for task in ledger.tasks.live.values():
+        assert (task.holder is not None) == (task.status in ("claimed", "in_progress"))
+        assert (task.since is not None) == (task.holder is not None)
+        assert task.fence == model.fences[task.id]
+    held = Counter(name for agent in ledger.agents.values() for name in agent.held)
+    assert held == Counter(list(holders)), "an agent and a task disagree"
+    for agent in ledger.agents.values():
+        assert all(holders[name] == agent.id for name in agent.held)
+    assert timers(ledger, "lease") == set(holders), "a lease timer too many or too few"
+
+
+def check_queues(ledger: Ledger, model: Model) -> None:
+    """Exactly the queued tasks stand in the queues, each once and in the queue of its needs."""
+    standing = [(needs, place) for needs, queue in ledger.tasks.queues.items() for place in queue]
+    expected = [
+        (task.needs, (-task.priority, task.sequence, task.id))
+        for task in ledger.tasks.live.values()
+        if task.status == "queued"
+    ]
+    assert Counter(standing) == Counter(expected)
+    assert all(ledger.tasks.queues.values()), "an empty queue was kept"
+    for task in ledger.tasks.live.values():
+        assert task.waiting_for == model.unmet(task.id)
+        if task.status == "blocked":
+            assert task.waiting_for or task.id in timers(ledger, "due"), f"{task.id} would never run"
+        elif task.status == "failed":
+            assert task.id in timers(ledger, "due"), f"{task.id} would never be tried again"
+        else:
+            assert not task.waiting_for, "it can run before its dependencies completed"
+
+
+def check_ends(ledger: Ledger, model: Model) -> None:
+    """Every task is live or over, never both, and keeps its last fence."""
+    book = ledger.tasks
+    assert set(book.completed) == model.completed
+    assert set(book.cancelled) == model.cancelled
+    assert set(book.live) == set(model.needs) - model.completed - model.cancelled
+    assert {t.id for t in book.live.values() if t.status == "dead"} == model.dead
+    for name, fence in (*book.completed.items(), *book.cancelled.items()):
+        assert fence == model.fences[name]
+
+
+def check_agents(ledger: Ledger, model: Model) -> None:
+    assert set(ledger.agents) == model.agents
+    assert not set(ledger.agents) & set(ledger.terminated)
+    assert timers(ledger, "agent") == model.agents, "an agent that nobody will check"
+
+
+def check_handoffs(ledger: Ledger) -> None:
+    """An open handoff and its task know each other, and the holder is whom the handoff says."""
+    for handoff in ledger.handoffs.values():
+        task = ledger.tasks.live[handoff.task]
+        assert task.handoff == handoff.id
+        holder = handoff.from_agent if handoff.status == "initiated" else handoff.to_agent
+        assert task.holder == holder
+    pointing = {t.handoff for t in ledger.tasks.live.values() if t.handoff is not None}
+    assert pointing == set(ledger.handoffs)
+    waiting = {name for name, handoff in ledger.handoffs.items() if handoff.status == "initiated"}
+    assert timers(ledger, "handoff") == waiting
+
+
+def check_acyclic(model: Model) -> None:
+    """Everything can be worked in some order: take away what waits for nothing until all is gone."""
+    rest: Mapping[str, set[str]] = {task: set(needs) for task, needs in model.needs.items()}
+    while rest:
+        free = {task for task, needs in rest.items() if not needs & rest.keys()}
+        assert free, f"these wait for each other: {sorted(rest)}"
+        rest = {task: needs for task, needs in rest.items() if task not in free}
+
+
+def check_fold(ledger: Ledger, log: list[Entry]) -> None:
+    """Folded anew from the stored JSON, the ledger is the same."""
+    assert recorded(fold(log)) == recorded(ledger)
+
+
+def timers(ledger: Ledger, kind: Any) -> set[str]:
+    return {name for timer, name in ledger.timers.due if timer == kind}
+
+
+def seconds(count: float) -> timedelta:
+    return timedelta(seconds=count)

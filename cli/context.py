@@ -2,6 +2,7 @@
 
 import os
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,5 +46,7 @@ def program() -> list[str]:
 def environ() -> dict[str, str]:
     """Our environment, in which `program` finds the packages."""
     packages = str(Path(__file__).resolve().parent.parent)
+    if packages == sysconfig.get_path("purelib"):
+        return dict(os.environ)
     known = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": f"{packages}{os.pathsep}{known}" if known else packages}

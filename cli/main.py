@@ -8,6 +8,7 @@ import click
 from cli.bench import bench
 from cli.context import Context
 from cli.serve import serve
+from cli.status import doctor, status
 from cli.up import down, up
 from domain.errors import CoordError, NotFound, Rejection
 
@@ -35,7 +36,7 @@ def coordctl(context: click.Context, data: Path | None, project: str, log_format
     context.obj = Context(data=data, project=project, log_format=log_format)
 
 
-for command in (up, down, serve, bench):
+for command in (up, down, status, doctor, serve, bench):
     coordctl.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""`coordctl up`, `down`, `status` and `doctor`: the whole system on this machine."""
+"""`coordctl up` and `down`: the whole system on this machine."""
 
 import asyncio
 import signal

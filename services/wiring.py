@@ -109,26 +109,26 @@ async def run_gateway(
     """Serve HTTP from the start, and reads over NATS from when there is NATS."""
     from services.doors.views import ViewDoor
     from services.gateway.app import Gateway
-    from services.gateway.link import Link
     from services.gateway.server import listening
+    from services.link import Link
     from services.metrics import GatewayMetrics
     from services.reads import Reads
 
     registry = new_registry()
     metrics = GatewayMetrics(registry)
-    link = Link(doors.nats_url)
+    link = Link(doors.nats_url, "coordctl-gateway")
     with Reads(doors.database_url) as reads:
         app = Gateway(doors.database_url, reads, link, metrics).app()
         async with listening(app, host, port) as url:
             logger.info("listening on %s", url)
-            nats = await unless(stop, link.connect())
+            nats = await unless(stop, link.connect(patient=True))
             await ReportDoor(nats, "gateway", registry, lambda: True).open()
             door = ViewDoor(nats, reads, metrics)
             await door.open()
             ready()
             await stop.wait()
             await door.close()
-            await nats.close()
+            await link.close()
 
 
 SERVICES: Mapping[str, Run] = {

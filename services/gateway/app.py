@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from services.errors import Unavailable
 from services.gateway.exposition import expose
-from services.gateway.health import Health, check
-from services.gateway.link import Link
+from services.health import Health, check
+from services.link import Link
 from services.metrics import GatewayMetrics
 from services.reads import Reads
 

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from services.doors.reports import Report
-from services.gateway.health import Health
+from services.health import Health
 from services.reads import Tally
 
 MAX_PROJECTS = 100

@@ -9,7 +9,7 @@ from nats.errors import Error as NatsError
 from domain.errors import CoordError
 from services import standing
 from services.doors.reports import Report, gather
-from services.gateway.link import Link
+from services.link import Link
 from services.standing import Lag, Standing
 
 MAX_LAG_S = 10.0

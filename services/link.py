@@ -1,4 +1,4 @@
-"""The gateway's connection to NATS, which may come later than the gateway and go at any time."""
+"""A connection to NATS that may come later than its user, and go at any time."""
 
 from nats.aio.client import Client
 
@@ -9,8 +9,9 @@ from services.errors import Unavailable
 class Link:
     """Holds the connection once there is one."""
 
-    def __init__(self, nats_url: str) -> None:
+    def __init__(self, nats_url: str, name: str) -> None:
         self._url = nats_url
+        self._name = name
         self._client: Client | None = None
 
     @property
@@ -22,7 +23,11 @@ class Link:
             raise Unavailable(what="NATS", why="the connection is lost and being made anew")
         return self._client
 
-    async def connect(self) -> Client:
-        """Connect, however long that takes; from then on the connection mends itself."""
-        self._client = await connect(self._url, "coordctl-gateway", patient=True)
+    async def connect(self, *, patient: bool) -> Client:
+        """Connect, if patient however long that takes; from then on the connection mends itself."""
+        self._client = await connect(self._url, self._name, patient=patient)
         return self._client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()

@@ -209,7 +209,9 @@ def evolve(ledger: "Ledger", event: AnyAgentEvent, at: datetime) -> None:
             stale.status = "stale"
             ledger.timers.set("agent", event.agent, next_check(ledger, stale))
         case AgentRecovered():
-            ledger.agents[event.agent].status = "active"
+            recovered = ledger.agents[event.agent]
+            recovered.status = "active"
+            ledger.timers.set("agent", event.agent, next_check(ledger, recovered))
         case AgentTerminated():
             del ledger.agents[event.agent]
             ledger.terminated[event.agent] = event.reason

@@ -69,14 +69,16 @@ class Ledger:
         return tuple(handoffs.close(offer, "the receiver was terminated") for offer in offers)
 
     def seen(self, name: str, at: datetime, *, active: bool) -> None:
-        """Note a sign of life of an agent; `active` if it was more than a heartbeat."""
+        """Note a sign of life of an agent; `active` if it was more than a heartbeat.
+
+        Its timer stays where it is: when it goes off, it finds the agent alive and is set anew.
+        """
         agent = self.agents.get(name)
         if agent is None:
             return
         agent.last_seen = at
         if active:
             agent.last_active = at
-        self.timers.set("agent", name, next_check(self, agent))
 
     def recheck_agents(self) -> None:
         """A changed setting may make an agent stale or idle earlier than its timer says."""

@@ -1,7 +1,8 @@
 """The shapes every message shares: commands, events, and the envelope an event is recorded in.
 
-Pure data. A command is what an actor asks, an event is what happened. Both carry a stable, explicit name
-(`task.claim`, `task.claimed`), never a class path, so that a renamed class cannot break a stored log.
+Pure data, never part of a reference cycle, so the collector need not look at it (`gc=False`). A command is
+what an actor asks, an event is what happened. Both carry a stable, explicit name (`task.claim`,
+`task.claimed`), never a class path, so that a renamed class cannot break a stored log.
 """
 
 from datetime import datetime
@@ -29,13 +30,13 @@ TICKER = "_ticker"
 """The actor of what time alone causes: expiries, retries coming due, clean-up."""
 
 
-class Command(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Command(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """What an actor asks. Who asks, and under which command id, stand in the subject and the headers."""
 
     name: ClassVar[str]
 
 
-class Event(Struct, frozen=True, omit_defaults=True):
+class Event(Struct, frozen=True, omit_defaults=True, gc=False):
     """What happened, with all that it changes: a fold needs no lookup."""
 
     name: ClassVar[str]
@@ -47,7 +48,7 @@ class Event(Struct, frozen=True, omit_defaults=True):
         raise NotImplementedError
 
 
-class Context(Struct, frozen=True, kw_only=True):
+class Context(Struct, frozen=True, kw_only=True, gc=False):
     """Who asks, when, and on whose behalf: what a decision may know beside the ledger and the command."""
 
     project: str
@@ -65,7 +66,7 @@ class Context(Struct, frozen=True, kw_only=True):
         return f"{prefix}-" + "".join(_ALPHABET[(number >> (5 * i)) & 31] for i in range(10))
 
 
-class Recorded(Struct, frozen=True, kw_only=True):
+class Recorded(Struct, frozen=True, kw_only=True, gc=False):
     """An event as it stands in the log.
 
     `position` is its place in the whole log (growing, not gapless); `sequence` its place in its project's

@@ -1,7 +1,8 @@
 """Deadlines by kind and id: what is due next, with each entry in the heap at most once.
 
 A deadline that moves later (a heartbeat) costs nothing until its old time comes round; only then is it moved
-in the heap. So renewing a lease a thousand times leaves one entry.
+in the heap. So renewing a lease a thousand times leaves one entry. Entries of cleared deadlines are swept out
+when they are the most.
 """
 
 import heapq
@@ -10,6 +11,8 @@ from typing import Literal
 
 Kind = Literal["lease", "due", "handoff", "agent"]
 Timer = tuple[Kind, str]
+
+SLACK_ENTRIES = 1_000
 
 
 class Timers:
@@ -28,6 +31,10 @@ class Timers:
 
     def clear(self, kind: Kind, name: str) -> None:
         self.due.pop((kind, name), None)
+        if len(self._heap) > 2 * len(self.due) + SLACK_ENTRIES:
+            self._queued = dict(self.due)
+            self._heap = [(at, timer) for timer, at in self.due.items()]
+            heapq.heapify(self._heap)
 
     def next(self) -> datetime | None:
         """The earliest deadline, or None."""

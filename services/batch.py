@@ -19,7 +19,7 @@ from services.wire import Reply, encode_error, encode_reply, encode_result
 MAX_EVENTS_PER_COMMAND = 5_000
 
 
-class Outcome(Struct, frozen=True):
+class Outcome(Struct, frozen=True, gc=False):
     """What became of one request. `first` and `last` are places in the batch's list of events."""
 
     request: Request

@@ -27,6 +27,7 @@ class WriterMetrics:
             "coordctl_commands", "Commands by verb and outcome (ok or the error's code).",
             ["verb", "outcome"], registry=registry,
         )  # fmt: skip
+        self._counters: dict[tuple[str, str], Counter] = {}
         self._events = Counter("coordctl_events_committed", "Events committed.", registry=registry)
         self._expired = Counter("coordctl_leases_expired", "Leases that ran out.", registry=registry)
         self._failures = Counter(
@@ -50,13 +51,13 @@ class WriterMetrics:
         )
 
     def accepted(self, verb: str) -> None:
-        self._commands.labels(verb, "ok").inc()
+        self._count(verb, "ok")
 
     def refused(self, verb: str, code: str) -> None:
-        self._commands.labels(verb, code).inc()
+        self._count(verb, code)
 
     def ticked(self, verb: str, events: Sequence[Event]) -> None:
-        self._commands.labels(verb, "ok").inc()
+        self._count(verb, "ok")
         self._expired.inc(sum(isinstance(event, TaskLeaseExpired) for event in events))
 
     def decided(self, requests: int, seconds: float, inbox: int, parked: int) -> None:
@@ -70,6 +71,12 @@ class WriterMetrics:
         self._batch.observe(events)
         self._commit.observe(seconds)
         self._position.set(position)
+
+    def _count(self, verb: str, outcome: str) -> None:
+        counter = self._counters.get((verb, outcome))
+        if counter is None:  # looking a label up costs more than counting: do it once
+            counter = self._counters[verb, outcome] = self._commands.labels(verb, outcome)
+        counter.inc()
 
     def commit_failed(self, code: str) -> None:
         self._failures.labels(code).inc()

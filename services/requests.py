@@ -9,7 +9,7 @@ from msgspec import Struct
 from domain.messages import Command, Context
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class Request(Struct, frozen=True, kw_only=True, gc=False):
     """`answer` takes the encoded reply, once; it must not block or raise."""
 
     project: str

@@ -31,7 +31,7 @@ _DECODERS: Mapping[str, msgspec.json.Decoder[Command]] = {
 _ENCODER = msgspec.json.Encoder()
 
 
-class Address(Struct, frozen=True):
+class Address(Struct, frozen=True, gc=False):
     """Who asks what, where: all of it from the subject."""
 
     project: str
@@ -39,7 +39,7 @@ class Address(Struct, frozen=True):
     verb: str
 
 
-class Reply(Struct, omit_defaults=True):
+class Reply(Struct, omit_defaults=True, gc=False):
     """The answer to a command that was carried out."""
 
     ok: bool

@@ -34,6 +34,8 @@ from services.tables import Connection
 from services.tracking import PROJECTED
 
 POOL_CONNECTIONS = 8
+TIMEOUT_S = 5.0
+"""How long a read waits for a connection: for its turn, or for a database that went away."""
 
 _CONNECT_TIMEOUT_S = 5
 _STATEMENT_TIMEOUT_S = 30
@@ -79,12 +81,14 @@ class Tally(Struct, frozen=True):
 class Reads:
     """Answers questions from the read models; safe to use from several threads. Close it in the end."""
 
-    def __init__(self, url: str, *, pool_connections: int = POOL_CONNECTIONS) -> None:
+    def __init__(
+        self, url: str, *, pool_connections: int = POOL_CONNECTIONS, timeout_s: float = TIMEOUT_S
+    ) -> None:
         self._pool = ConnectionPool(
             url,
             min_size=1,
             max_size=pool_connections,
-            timeout=_CONNECT_TIMEOUT_S,
+            timeout=timeout_s,
             kwargs={"autocommit": True, "prepare_threshold": None, "connect_timeout": _CONNECT_TIMEOUT_S},
             configure=_configure,
             check=ConnectionPool.check_connection,

@@ -169,6 +169,12 @@ def check_queues(ledger: Ledger, model: Model) -> None:
             assert not task.waiting_for, "it can run before its dependencies completed"
 
 
+def check_due(ledger: Ledger) -> None:
+    """Only what rests or is early comes due."""
+    for name in timers(ledger, "due"):
+        assert ledger.tasks.live[name].status in ("blocked", "failed")
+
+
 def check_ends(ledger: Ledger, model: Model) -> None:
     """Every task is live or over, never both, and keeps its last fence."""
     book = ledger.tasks
@@ -193,6 +199,7 @@ def check_handoffs(ledger: Ledger) -> None:
         assert task.handoff == handoff.id
         holder = handoff.from_agent if handoff.status == "initiated" else handoff.to_agent
         assert task.holder == holder
+        assert handoff.to_agent is None or handoff.to_agent in ledger.agents, "waits for nobody"
     pointing = {t.handoff for t in ledger.tasks.live.values() if t.handoff is not None}
     assert pointing == set(ledger.handoffs)
     waiting = {name for name, handoff in ledger.handoffs.items() if handoff.status == "initiated"}

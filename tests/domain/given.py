@@ -41,11 +41,12 @@ def task(name: str, **fields: Any) -> Asked:
 
 
 class Scenario:
-    """One project's ledger and clock. `events` are those of the last step, `refusal` its refusal if any."""
+    """One project's ledger, log and clock. `events` are those of the last step, `refusal` its refusal."""
 
     def __init__(self, project: str, defaults: Mapping[SettingId, Data] | None) -> None:
         self.ledger = Ledger(project, defaults)
         self.now = START
+        self.log: list[Event] = []
         self.events: tuple[Event, ...] = ()
         self.refusal: Rejection | None = None
         self._asked = 0
@@ -57,6 +58,7 @@ class Scenario:
         before = snapshot(self.ledger)
         try:
             self.events, self.refusal = execute(self.ledger, command, context), None
+            self.log += self.events
         except Rejection as refusal:
             self.events, self.refusal = (), refusal
             assert snapshot(self.ledger) == before, "a refused command changed the ledger"
@@ -73,6 +75,7 @@ class Scenario:
                 happened += execute(self.ledger, command, self._context(TICKER, "tick"))
         self.now = end
         self.events = tuple(happened)
+        self.log += happened
         return self
 
     def then(self, *events: Event) -> "Scenario":
@@ -113,6 +116,7 @@ def given(
     for step in steps:
         if isinstance(step, Event):
             evolve(scenario.ledger, step, scenario.ledger.sequence + 1, scenario.now)
+            scenario.log.append(step)
         else:
             refusal = scenario.when(*step).refusal
             assert refusal is None, f"given {step}: {refusal}"

@@ -96,6 +96,12 @@ def test_a_silent_agent_goes_stale_once_and_a_heartbeat_brings_it_back() -> None
     silent.after(seconds=120).then(AgentWentStale(agent="a1", silent_s=120.0))
 
 
+def test_a_stale_agent_that_stays_silent_ends() -> None:
+    given(agent("a1")).after(seconds=120).after(seconds=3_480).then(
+        AgentTerminated(agent="a1", reason="silent")
+    )
+
+
 def test_whatever_a_stale_agent_does_shows_that_it_is_back() -> None:
     stale = given(agent("a1"), task("t1")).after(seconds=120)
     stale.when("a1", ClaimTask()).then_kinds(AgentRecovered, TaskClaimed)

@@ -53,6 +53,7 @@ from tests.domain.fleet import (
     Model,
     check_acyclic,
     check_agents,
+    check_due,
     check_ends,
     check_fold,
     check_handoffs,
@@ -191,9 +192,13 @@ class Fleet(RuleBasedStateMachine):
         return known[chance % len(known)] if known and chance % 20 < 19 else "t-none"
 
     def lease(self, chance: int) -> Lease:
-        """A lease that holds as a rule, now and then any that was ever granted."""
-        standing = list(self.model.leases.values())
-        leases = standing if standing and chance % 3 < 2 else self.model.granted
+        """A lease that holds as a rule, now and then one that is over, best of a task that is held again."""
+        standing = self.model.leases
+        if standing and chance % 3 < 2:
+            leases = list(standing.values())
+        else:
+            over = [lease for lease in self.model.granted if standing.get(lease.task) != lease]
+            leases = [lease for lease in over if lease.task in standing] or over or self.model.granted
         return leases[chance % len(leases)]
 
     def write(self, lease: Lease, actor: str, command: Command) -> None:
@@ -415,6 +420,7 @@ class Fleet(RuleBasedStateMachine):
         assert self.ledger.sequence == len(self.log)
         check_leases(self.ledger, self.model)
         check_queues(self.ledger, self.model)
+        check_due(self.ledger)
         check_ends(self.ledger, self.model)
         check_agents(self.ledger, self.model)
         check_handoffs(self.ledger)

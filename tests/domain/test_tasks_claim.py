@@ -103,10 +103,10 @@ def test_a_named_task_that_does_not_fit_is_refused_naming_what_lacks() -> None:
 
 def test_the_next_task_is_the_one_of_highest_priority_then_the_oldest() -> None:
     scenario = given(
-        agent("a1"), task("low", priority=-1), task("old"), task("young"), task("high", priority=7)
+        agent("a1"), task("low", priority=-1), task("older"), task("newer"), task("high", priority=7)
     )
     order = [claimed(scenario.when("a1", ClaimTask()))[0] for _ in range(4)]
-    assert order == ["high", "old", "young", "low"]
+    assert order == ["high", "older", "newer", "low"]
 
 
 def test_the_next_task_is_chosen_across_all_queues_that_fit() -> None:
@@ -143,17 +143,17 @@ def test_a_claimed_task_is_nobody_elses() -> None:
 
 
 def test_a_task_keeps_its_age_when_it_comes_back() -> None:
-    scenario = given(agent("a1"), task("old"), task("young"), ("a1", ClaimTask()))
-    scenario.when("a1", ReleaseTask(task="old", fence=1))
-    assert claimed(scenario.when("a1", ClaimTask())) == ["old"]
+    scenario = given(agent("a1"), task("older"), task("newer"), ("a1", ClaimTask()))
+    scenario.when("a1", ReleaseTask(task="older", fence=1))
+    assert claimed(scenario.when("a1", ClaimTask())) == ["older"]
 
 
 def test_a_new_priority_moves_a_queued_task() -> None:
-    scenario = given(agent("a1"), task("old"), task("young"))
-    scenario.when("planner", ReprioritizeTask(task="young", priority=1)).then(
-        TaskReprioritized(task="young", old=0, new=1)
+    scenario = given(agent("a1"), task("older"), task("newer"))
+    scenario.when("planner", ReprioritizeTask(task="newer", priority=1)).then(
+        TaskReprioritized(task="newer", old=0, new=1)
     )
-    assert claimed(scenario.when("a1", ClaimTask(count=2))) == ["young", "old"]
+    assert claimed(scenario.when("a1", ClaimTask(count=2))) == ["newer", "older"]
 
 
 def test_every_claim_has_a_higher_fence_than_the_one_before() -> None:

@@ -33,6 +33,7 @@ _TOLD = (
 )
 """The events worth a line when nobody watches."""
 
+_TEXTS = ("title", "reason")
 _TROUBLE = (TaskFailed, TaskLeaseExpired, AgentWentStale)
 _SHOWN = ("completed", "in_progress", "claimed", "queued", "blocked", "failed", "dead")
 _COLOURS = {
@@ -102,24 +103,28 @@ class _View:
 
     def _progress(self) -> RenderableType:
         done = self._board.completed()
-        row = Table.grid(padding=(0, 2))
+        row = Table.grid(padding=(0, 1))
         counts: Counter[str] = Counter(task.status for task in self._board.tasks)
         row.add_row(
             Text(f"{done}/{len(PLAN)} tasks", style="bold"),
-            ProgressBar(total=len(PLAN), completed=done, width=30),
-            Text("  ".join(f"{counts[status]} {status}" for status in _SHOWN if counts[status])),
+            ProgressBar(total=len(PLAN), completed=done, width=16),
+            Text(", ".join(f"{counts[status]} {status}" for status in _SHOWN if counts[status])),
         )
         return row
 
     def _agents(self) -> RenderableType:
-        table = Table("agent", "persona", "", "doing", "done", box=None, padding=(0, 2), header_style="bold")
+        table = Table(box=None, padding=(0, 1), header_style="bold")
+        for column in ("agent", "persona", "", "done", "doing"):
+            table.add_column(column, no_wrap=True)
+        table.add_column("")
         titles = {task.task: task.title for task in self._board.tasks}
         for agent in self._board.agents:
             if agent.status != "terminated":
-                style = "red" if agent.status == "stale" else ""
-                doing = f"{agent.doing}  {titles[agent.doing]}" if agent.doing else "waits for work"
-                row = (agent.agent, agent.persona, agent.status, doing, str(agent.completed))
-                table.add_row(*row, style=style or ("" if agent.doing else "dim"))
+                doing = (agent.doing, titles[agent.doing]) if agent.doing else ("", "waits for work")
+                style = "red" if agent.status == "stale" else "" if agent.doing else "dim"
+                title = Text(doing[1], no_wrap=True, overflow="ellipsis")
+                row = (agent.agent, agent.persona, agent.status, str(agent.completed), doing[0], title)
+                table.add_row(*row, style=style)
         return table
 
     def _recent(self) -> RenderableType:
@@ -190,29 +195,26 @@ def _tell_middle(console: Console, outcome: Outcome) -> None:
     at = (
         f"event {moment.sequence} of {outcome.proof.events}, position {moment.position}, {moment.at:%H:%M:%S}"
     )
-    console.print(f"Replayed to the middle of the run ({at})", style="bold")
+    console.print(f"Replayed to the middle of the run ({at})", style="bold", highlight=False)
     agents = [row for row in moment.agents if row["status"] != "terminated"]
     columns: tuple[str, ...] = ("agent", "persona", "status", "doing", "claimed", "completed", "failed")
     _print_rows(console, f"Agents: {len(agents)}", columns, agents)
     counts = Counter(row["status"] for row in moment.queue)
     title = "Queue: " + ", ".join(f"{counts[status]} {status}" for status in _SHOWN if counts[status])
     tasks = [row for row in moment.queue if row["status"] not in ("completed", "blocked")]
-    columns = ("task", "title", "persona", "status", "holder", "fence", "attempt", "failures")
+    columns = ("task", "title", "status", "holder", "fence", "attempt")
     _print_rows(console, title, columns, tasks)
-    columns = ("handoff", "task", "from_agent", "to_agent", "to_persona", "status", "reason")
+    columns = ("task", "from_agent", "to_agent", "to_persona", "status", "reason")
     _print_rows(console, f"Handoffs: {len(moment.handoffs)}", columns, moment.handoffs)
 
 
 def _print_rows(console: Console, title: str, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """Names stay whole; where there is no room, texts are wrapped."""
     table = Table(
-        *columns,
-        title=title,
-        title_justify="left",
-        title_style="",
-        box=None,
-        padding=(0, 2),
-        header_style="dim",
+        title=title, title_justify="left", title_style="", box=None, padding=(0, 1), header_style="dim"
     )
+    for column in columns:
+        table.add_column(column.replace("_", " "), no_wrap=column not in _TEXTS)
     for row in rows:
         cells = ["" if row[column] is None else str(row[column]) for column in columns]
         table.add_row(*cells, style=_COLOURS.get(str(row["status"]), ""))

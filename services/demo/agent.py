@@ -23,7 +23,7 @@ HEARTBEAT_S = 0.4
 class Pace(Struct, frozen=True):
     """How long things take: a task at most, the lease of the doomed one, the rest after a failure."""
 
-    work_s: float = 1.3
+    work_s: float = 1.1
     doomed_lease_s: float = 2.0
     backoff_s: float = 1.0
 

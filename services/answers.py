@@ -1,10 +1,13 @@
 """The first answer to each command id, so that a repeated command is told the same and does nothing twice.
 
 Of a command that brought events about only the first sequence is kept: its answer is made again from the log.
-Bounded; a command repeated after so many others is decided anew, and then fences and derived ids refuse it.
+Refusals are kept as they are, for as long as the process lives. Bounded; a command repeated after so many others
+is decided anew, and then fences and derived ids refuse it.
 """
 
 from collections import OrderedDict
+
+from domain.errors import CoordError
 
 MAX_ANSWERS_PER_PROJECT = 100_000
 MAX_REFUSALS_PER_PROJECT = 5_000
@@ -15,7 +18,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._sequences: OrderedDict[str, int] = OrderedDict()
-        self._refusals: OrderedDict[str, bytes] = OrderedDict()
+        self._refusals: OrderedDict[str, CoordError] = OrderedDict()
 
     def carried_out(self, command_id: str, sequence: int) -> None:
         """This command's first event stands at this sequence; later events of it change nothing."""
@@ -25,13 +28,13 @@ class Answers:
         if len(self._sequences) > MAX_ANSWERS_PER_PROJECT:
             self._sequences.popitem(last=False)
 
-    def refused(self, command_id: str, answer: bytes) -> None:
-        self._refusals[command_id] = answer
+    def refused(self, command_id: str, refusal: CoordError) -> None:
+        self._refusals[command_id] = refusal
         if len(self._refusals) > MAX_REFUSALS_PER_PROJECT:
             self._refusals.popitem(last=False)
 
     def sequence_of(self, command_id: str) -> int | None:
         return self._sequences.get(command_id)
 
-    def refusal_of(self, command_id: str) -> bytes | None:
+    def refusal_of(self, command_id: str) -> CoordError | None:
         return self._refusals.get(command_id)

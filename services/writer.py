@@ -142,12 +142,16 @@ class Writer:
             self._metrics.accepted(verb)
             batch.outcomes.append(Outcome(request, repeats=sequence))
             return
+        earlier = book.answers.refusal_of(request.command_id)
+        if earlier is not None:
+            self._refuse(request, earlier, batch)
+            return
         context = request.context(book.now(self._clock()))
         try:
             events = self._execute(book, request.command, context)
         except CoordError as refusal:
-            self._metrics.refused(verb, refusal.code)
-            batch.outcomes.append(Outcome(request, refusal=refusal))
+            book.answers.refused(request.command_id, refusal)
+            self._refuse(request, refusal, batch)
             return
         if not events and self._park(book, request, context.at, until):
             return
@@ -158,6 +162,10 @@ class Writer:
         if not events:
             plain, events = result_unchanged(book.ledger, request.command, request.actor)
         batch.outcomes.append(Outcome(request, told=events, first=first, last=len(batch.stored), plain=plain))
+
+    def _refuse(self, request: Request, refusal: CoordError, batch: Batch) -> None:
+        self._metrics.refused(request.command.name, refusal.code)
+        batch.outcomes.append(Outcome(request, refusal=refusal))
 
     def _execute(self, book: Book, command: Command, context: Context) -> tuple[Event, ...]:
         """Raises a Rejection, or InternalError if the decision has a fault: the others must go on."""

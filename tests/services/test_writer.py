@@ -92,6 +92,17 @@ def test_a_repeat_is_recognised_by_the_next_writer_too(servers: Servers) -> None
     asyncio.run(run())
 
 
+def test_a_repeated_command_that_was_refused_is_refused_again(servers: Servers) -> None:
+    async def scenario(log: EventLog, op: Caller) -> None:
+        first = await rejected(op.ask("task.cancel", {"task": "later"}, command_id="c1"))
+        await op.ask("task.enqueue", {"title": "Later", "id": "later"})
+        again = await rejected(op.ask("task.cancel", {"task": "later"}, command_id="c1"))
+        assert (again.code, again.facts) == (first.code, first.facts)
+        assert names(log) == ["task.enqueued"]
+
+    play(servers, scenario)
+
+
 def test_repeats_that_arrive_together_are_one_command(servers: Servers) -> None:
     async def scenario(log: EventLog, op: Caller) -> None:
         asks = [op.ask("task.enqueue", {"title": "Once"}, command_id="c1") for _ in range(5)]

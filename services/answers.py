@@ -1,8 +1,8 @@
 """The first answer to each command id, so that a repeated command is told the same and does nothing twice.
 
 Of a command that brought events about only the first sequence is kept: its answer is made again from the log.
-Refusals are kept as they are, for as long as the process lives. Bounded; a command repeated after so many others
-is decided anew, and then fences and derived ids refuse it.
+Refusals are kept as they are, for as long as the process lives. Bounded: a command repeated after so many
+others is decided anew, and then fences and derived ids refuse it.
 """
 
 from collections import OrderedDict

@@ -94,11 +94,12 @@ def test_a_repeat_is_recognised_by_the_next_writer_too(servers: Servers) -> None
 
 def test_a_repeated_command_that_was_refused_is_refused_again(servers: Servers) -> None:
     async def scenario(log: EventLog, op: Caller) -> None:
+        await spawn(op, "a1")
         first = await rejected(op.ask("task.cancel", {"task": "later"}, command_id="c1"))
         await op.ask("task.enqueue", {"title": "Later", "id": "later"})
         again = await rejected(op.ask("task.cancel", {"task": "later"}, command_id="c1"))
         assert (again.code, again.facts) == (first.code, first.facts)
-        assert names(log) == ["task.enqueued"]
+        assert names(log) == ["agent.spawned", "task.enqueued"]
 
     play(servers, scenario)
 

@@ -6,10 +6,11 @@ from functools import partial
 import click
 
 from cli.context import Context, pass_context
+from services.roster import SERVICES
 
 
 @click.command()
-@click.argument("service", type=click.Choice(["writer", "relay", "projector", "gateway"]))
+@click.argument("service", type=click.Choice(SERVICES))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens.")
 @click.option("--ready-fd", type=int, envvar="COORD_READY_FD", hidden=True)
 @click.option("--life-fd", type=int, envvar="COORD_LIFE_FD", hidden=True)
@@ -24,7 +25,7 @@ def serve(context: Context, service: str, host: str, ready_fd: int | None, life_
     from services import logs, serving, wiring
 
     logs.set_up(service, context.log_format)
-    run = partial(wiring.SERVICES[service], context.doors())
+    run = partial(wiring.RUNS[service], context.doors())
     if service == "gateway":
         run = partial(run, host=host, port=context.config().http_port or 0)
     sys.exit(serving.serve(run, ready_fd=ready_fd, life_fd=life_fd))

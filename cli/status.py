@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.context import Context, json_option, pass_context
+from services.roster import SERVICES
 
 if TYPE_CHECKING:
     from services.doctor import Check
@@ -62,8 +63,6 @@ def _show(value: object) -> None:
 
 
 def _describe(found: "Status") -> Iterator[str]:
-    from services.wiring import SERVICES
-
     yield click.style("ready", fg="green") if found.ready else click.style("not ready", fg="red")
     yield f"data      {found.data}"
     if found.supervisor and found.since:

@@ -29,7 +29,7 @@ from services.embedded.postgres import BINARIES, WHEEL
 from services.health import Health
 from services.link import Link
 from services.relay import STREAM, SUBJECTS
-from services.wiring import SERVICES
+from services.roster import SERVICES
 
 MIN_PYTHON = (3, 11)
 MIN_POSTGRES = 14

@@ -13,8 +13,8 @@ from services.errors import Unavailable
 from services.health import Part
 from services.link import Link
 from services.reads import Reads, Tally
+from services.roster import SERVICES
 from services.standing import Lag
-from services.wiring import SERVICES
 
 
 class Service(Struct, frozen=True, kw_only=True):

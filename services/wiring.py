@@ -88,11 +88,19 @@ async def run_projector(doors: Doors, stop: asyncio.Event, ready: Ready) -> None
     from projections.catalog import PROJECTIONS
     from services.metrics import watch_projector
     from services.projector import Projector
+    from services.tables import connected as connected_to_tables
+    from services.tracking import set_up
 
     log = await opened_log(doors, stop)
     projector = Projector(log, codec(), doors.database_url, PROJECTIONS)
     registry = new_registry()
     watch_projector(registry, projector)
+
+    def prepare() -> None:
+        with connected_to_tables(doors.database_url) as connection:
+            set_up(connection, PROJECTIONS)
+
+    await until_there(prepare, stop)
     flag = Flag()
     async with reporting(doors, "projector", registry, lambda: projector.standing.trouble is None):
         working = asyncio.ensure_future(asyncio.to_thread(projector.run, flag))
@@ -131,7 +139,7 @@ async def run_gateway(
             await link.close()
 
 
-SERVICES: Mapping[str, Run] = {
+RUNS: Mapping[str, Run] = {
     "writer": run_writer,
     "relay": run_relay,
     "projector": run_projector,
@@ -153,10 +161,16 @@ def new_registry() -> CollectorRegistry:
 async def opened_log(doors: Doors, stop: asyncio.Event) -> EventLog:
     """The log with its tables, as soon as the database is there."""
     log = EventLog(doors.database_url)
+    await until_there(log.create_tables, stop)
+    return log
+
+
+async def until_there(prepare: Callable[[], None], stop: asyncio.Event) -> None:
+    """Prepare the database, as soon as it is there."""
     backoff_s = FIRST_BACKOFF_S
     while True:
         try:
-            await asyncio.to_thread(log.create_tables)
+            await asyncio.to_thread(prepare)
         except CoordError as error:
             if not error.retryable:
                 raise
@@ -165,7 +179,7 @@ async def opened_log(doors: Doors, stop: asyncio.Event) -> EventLog:
                 raise ToldToStop from error
             backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
         else:
-            return log
+            return
 
 
 @asynccontextmanager

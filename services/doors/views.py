@@ -18,7 +18,7 @@ from nats.aio.subscription import Subscription
 from domain.errors import CoordError
 from services.errors import BadInput, PayloadTooLarge, UnknownView
 from services.metrics import GatewayMetrics
-from services.reads import Reads
+from services.reads import Reads, parse
 from services.wire import MAX_PAYLOAD_BYTES, VIEW_SUBJECTS, check_json, check_name, encode_error
 
 QUEUE = "coordctl-gateway"
@@ -95,6 +95,7 @@ class ViewDoor:
 
     def _read(self, project: str, view: str, params: dict[str, Any]) -> bytes:
         """The reply: the rows, and the position of the read models, which the rows include."""
+        parse(view, params)  # what is wrong with it is said whether the tables are there or not
         position = self._reads.visible()
         rows = self._reads.read(project, view, params)
         if isinstance(wanted := params.get("min_position"), int):

@@ -18,12 +18,12 @@ from services.config import Config, Doors, State
 from services.embedded.nats import free_addresses
 from services.embedded.owner import make_data_dir
 from services.embedded.server import DirectoryLock
+from services.roster import SERVICES
 from services.supervisor.child import Child, Say
 from services.supervisor.leftovers import end_services, service_arguments
 from services.supervisor.servers import Servers
 
 NAME = "up"
-SERVICES = ("writer", "relay", "projector", "gateway")
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 RELAY_TIMEOUT_S = 5.0

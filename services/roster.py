@@ -1,0 +1,3 @@
+"""The services that make up a running system, by name."""
+
+SERVICES = ("writer", "relay", "projector", "gateway")

@@ -52,7 +52,7 @@ class _Count:
         self._needs: dict[str, list[str]] = {}
         self._fences: dict[str, int] = {}
         self._held: dict[str, tuple[str, int]] = {}
-        self._done: set[str] = set()
+        self._finished: set[str] = set()
         self._claimed: set[tuple[str, int]] = set()
 
     def add(self, name: str, data: dict[str, Any]) -> None:
@@ -61,17 +61,20 @@ class _Count:
         match name:
             case "task.enqueued":
                 self._needs[task] = data.get("depends_on", [])
+            case "task.imported":
+                self._finished.add(task)
             case "task.claimed":
                 self._proof.double_claims += task in self._held
-                self._proof.early_claims += not self._done.issuperset(self._needs[task])
+                self._proof.early_claims += not self._finished.issuperset(self._needs[task])
                 self._take(task, data["agent"], data["fence"])
             case "handoff.accepted":
                 self._proof.handoffs += 1
                 self._proof.double_claims += self._held.get(task, ("", 0))[0] != data["from_agent"]
                 self._take(task, data["to_agent"], data["fence"])
             case "task.completed":
-                self._proof.done_twice += task in self._done
-                self._done.add(task)
+                self._proof.done += 1
+                self._proof.done_twice += task in self._finished
+                self._finished.add(task)
                 self._end(task, data)
             case "task.failed" | "task.lease_expired" | "task.released":
                 self._proof.expired_leases += name == "task.lease_expired"
@@ -81,7 +84,6 @@ class _Count:
     def finish(self, told: set[tuple[str, int]]) -> Proof:
         """A claim is lost if the log does not know it, or nothing ever came of it."""
         self._proof.tasks = len(self._needs)
-        self._proof.done = len(self._done)
         self._proof.claims = len(self._claimed)
         self._proof.lost_claims += len(told - self._claimed) + len(self._held)
         return self._proof

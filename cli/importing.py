@@ -1,0 +1,123 @@
+"""`coordctl import`: take over the work of another tracker."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+from cli.context import Context, json_option, pass_context
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from services.beads import Plan
+
+ACTOR = "importer"
+SHOWN_NOTES = 20
+
+Advance = Callable[[int], None]
+
+
+@click.group("import")
+def import_() -> None:
+    """Take over the work of another tracker."""
+
+
+@import_.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--persona", help="Who may take the open tasks. [default: any agent]")
+@click.option("--dry-run", is_flag=True, help="Read and report; import nothing.")
+@json_option
+@pass_context
+def beads(context: Context, file: BinaryIO, persona: str | None, dry_run: bool, as_json: bool) -> None:
+    """Import the issue export of the beads tracker (JSON lines; - reads standard input).
+
+    Blocking dependencies, parents, links and priorities are kept; closed issues become completed tasks, and
+    tombstones are left out. Odd rows are reported, mended or skipped, and the import goes on. Tasks that are
+    known already are left as they are, so importing twice changes nothing.
+    """
+    from services.beads import read_issues
+    from services.importing import lines_of
+
+    with _progress(shown=not as_json) as progress:
+        reading = progress.add_task("reading", total=_size_bytes(file))
+        try:
+            plan = read_issues(lines_of(file, lambda count: progress.advance(reading, count)), persona)
+        except OSError as error:
+            raise click.UsageError(f"{file.name} cannot be read: {error.strerror or error}.") from error
+        new = None
+        if not dry_run:
+            sending = progress.add_task("importing", total=len(plan.tasks))
+            new = asyncio.run(_send(context, plan, lambda count: progress.advance(sending, count)))
+    summary = _summary(plan, new)
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(summary), indent=2))
+    else:
+        click.echo("\n".join(_describe(plan, summary)))
+
+
+async def _send(context: Context, plan: "Plan", advance: Advance) -> int:
+    from services.caller import Caller
+    from services.importing import send
+    from services.log import EventLog
+
+    doors = context.doors()
+    log = EventLog(doors.database_url)
+    try:
+        head = await asyncio.to_thread(log.head)
+    finally:
+        log.close()
+    async with Caller(doors.nats_url, context.project, ACTOR) as caller:
+        return await send(caller, plan.tasks, head, advance)
+
+
+def _progress(*, shown: bool) -> "Progress":
+    """Bars on a terminal; nothing when piped, where they would be noise."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    return Progress(console=console, transient=True, disable=not (shown and console.is_terminal))
+
+
+def _size_bytes(file: BinaryIO) -> int | None:
+    """The size of the file; None for what has none, such as a pipe."""
+    if not file.seekable():
+        return None
+    size = file.seek(0, 2)
+    file.seek(0)
+    return size
+
+
+def _summary(plan: "Plan", new: int | None) -> dict[str, Any]:
+    """The report as data; without `new` and `known` after a dry run."""
+    import msgspec
+
+    completed = sum(task.status == "completed" for task in plan.tasks)
+    report: dict[str, Any] = msgspec.to_builtins(plan.report)
+    counts = {"tasks": len(plan.tasks), "open": len(plan.tasks) - completed, "completed": completed}
+    sent = {} if new is None else {"new": new, "known": len(plan.tasks) - new}
+    return {"dry_run": new is None} | counts | sent | report
+
+
+def _describe(plan: "Plan", summary: dict[str, Any]) -> list[str]:
+    report = plan.report
+    lines = [f"{report.rows} rows: {summary['open']} open tasks, {summary['completed']} completed ones."]
+    if report.tombstones:
+        edges = f"{report.edges_to_tombstones} dependencies on them"
+        lines.append(f"{report.tombstones} tombstones are left out, with {edges}.")
+    for note in report.notes[:SHOWN_NOTES]:
+        issue = f" ({note.issue})" if note.issue else ""
+        lines.append(f"line {note.line}{issue} {note.action}: {note.problem}")
+    if (more := report.skipped + report.mended - SHOWN_NOTES) > 0:
+        lines.append(f"… and {more} more remarks; --json lists {len(report.notes)}.")
+    if report.skipped or report.mended:
+        lines.append(f"{report.skipped} rows skipped, {report.mended} remarks on rows that were mended.")
+    if summary["dry_run"]:
+        lines.append("Nothing was imported: this was a dry run.")
+    else:
+        lines.append(f"{summary['new']} new tasks, {summary['known']} known before.")
+    return lines

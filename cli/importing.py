@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from cli.context import Context, json_option, pass_context
+from cli.types import NAME
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -26,7 +27,7 @@ def import_() -> None:
 
 @import_.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--persona", help="Who may take the open tasks. [default: any agent]")
+@click.option("--persona", type=NAME, help="Who may take the open tasks. [default: any agent]")
 @click.option("--dry-run", is_flag=True, help="Read and report; import nothing.")
 @json_option
 @pass_context

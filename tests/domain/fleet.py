@@ -10,14 +10,25 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from hypothesis import strategies as st
 from msgspec import Struct
 
 from domain.agents import AgentSpawned, AgentTerminated
 from domain.catalog import EVENTS
 from domain.decider import evolve
-from domain.handoffs import HandoffAccepted
+from domain.handoffs import AcceptHandoff, CompleteHandoff, HandoffAccepted, RejectHandoff
 from domain.ledger import Ledger
-from domain.messages import Event
+from domain.messages import Command, Event
+from domain.tasks.commands import (
+    CompleteTask,
+    CompleteTasks,
+    Completion,
+    FailTask,
+    ReleaseTask,
+    ReportProgress,
+    Retry,
+    StartTask,
+)
 from domain.tasks.events import (
     TaskCancelled,
     TaskClaimed,
@@ -32,6 +43,44 @@ from domain.tasks.events import (
     TaskRevived,
 )
 from tests.domain.snapshot import recorded
+
+NAMES = ("a1", "a2", "a3", "a4")
+AGENTS = st.sampled_from(NAMES)
+PERSONAS = st.sampled_from(("plot", "map", "poet"))
+LOCALS = st.sampled_from("uvwx")
+CAPABILITIES = st.sets(st.sampled_from(("web", "gpu")), max_size=1).map(tuple)
+CHANCE = st.integers(0, 10_000)
+CHANCES = st.lists(CHANCE, max_size=3)
+FIELDS = st.fixed_dictionaries(
+    {
+        "lease_s": st.sampled_from((None, 5.0, 60.0, 500.0)),
+        "persona": st.sampled_from((None, None, "plot", "map")),
+        "capabilities": st.sampled_from(((), (), ("web",), ("gpu",))),
+        "priority": st.integers(-2, 2),
+    },
+    optional={
+        "retry": st.builds(
+            Retry,
+            attempts=st.integers(1, 3),
+            backoff_s=st.sampled_from((0.0, 1.0, 30.0)),
+            factor=st.just(2.0),
+        ),
+    },
+)
+VERBS = st.integers(0, 6)
+ANSWERS = (AcceptHandoff, AcceptHandoff, AcceptHandoff, RejectHandoff, CompleteHandoff)
+CHANGES: tuple[tuple[str, Any], ...] = (
+    ("max_agents", 1),
+    ("max_agents", 3),
+    ("max_agents", None),
+    ("stale_after_s", 10 / 3),
+    ("idle_timeout_s", 40),
+    ("idle_timeout_s", None),
+    ("default_lease_s", 7.5),
+    ("poet", None),
+    ("estimate", None),
+)
+WAITS = st.one_of(st.none(), st.integers(0, 60))
 
 
 class Entry(Struct, frozen=True):
@@ -60,6 +109,20 @@ class Lease(Struct, frozen=True):
     task: str
     agent: str
     fence: int
+
+
+def work_on(lease: Lease, verb: int) -> Command:
+    fence = {"task": lease.task, "fence": lease.fence}
+    commands: tuple[Command, ...] = (
+        StartTask(**fence),
+        CompleteTask(**fence, result={"by": lease.agent}),
+        ReportProgress(**fence, percent=50),
+        CompleteTasks(tasks=(Completion(**fence),)),
+        FailTask(**fence, error="no"),
+        FailTask(**fence, error="no", retryable=False),
+        ReleaseTask(**fence),
+    )
+    return commands[verb]
 
 
 class Model:

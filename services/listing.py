@@ -21,16 +21,16 @@ _Condition = tuple[Composable, list[Any]]
 def chosen(connection: Connection, view: View[Any], project: str, page: Page) -> list[Any]:
     """The rows of a project that the view lists."""
     projection = view.projection
-    conditions = [_belongs_to([project]), *map(_condition, view.filters(page))]
+    filters = (Filter(("project",), (project,)), *view.filters(page))
     types = {column.name: column.type for column in projection.columns}
     order = SQL(", ").join(_term(column, types) for column in view.order)
-    return _rows(connection, projection, conditions, order, page.limit, page.offset)
+    return _rows(connection, projection, filters, order, page.limit, page.offset)
 
 
-def all_rows(connection: Connection, projection: Projection[Any], projects: Sequence[str]) -> list[Any]:
-    """All rows of these projects, but never more than a view may list."""
-    key = SQL(", ").join(map(Identifier, projection.primary_key))
-    return _rows(connection, projection, [_belongs_to(projects)], key, MAX_ROWS, 0)
+def all_rows(connection: Connection, projection: Projection[Any], filters: Sequence[Filter]) -> list[Any]:
+    """All rows that pass, but never more than a view may list."""
+    key = SQL(", ").join(map(Identifier, projection.key))
+    return _rows(connection, projection, filters, key, MAX_ROWS, 0)
 
 
 def query(
@@ -45,11 +45,12 @@ def query(
 def _rows(
     connection: Connection,
     projection: Projection[Any],
-    conditions: Sequence[_Condition],
+    filters: Sequence[Filter],
     order: Composable,
     limit_rows: int,
     offset_rows: int,
 ) -> list[Any]:
+    conditions = [_condition(each) for each in filters]
     statement = SQL(
         "SELECT row_to_json(t)::text FROM (SELECT * FROM {} WHERE {} ORDER BY {} LIMIT %s OFFSET %s) t"
     ).format(_served(projection), SQL(" AND ").join(text for text, _ in conditions), order)
@@ -74,13 +75,13 @@ def _served(projection: Projection[Any]) -> Identifier:
     return Identifier(SCHEMA, projection.name)
 
 
-def _belongs_to(projects: Sequence[str]) -> _Condition:
-    return SQL("project = ANY(%s)"), [list(projects)]
-
-
 def _condition(asked: Filter) -> _Condition:
-    test = SQL("strpos(lower({}), lower(%s)) > 0" if asked.search else "{} = ANY(%s)")
-    value = asked.values[0] if asked.search else list(asked.values)
+    """One value is compared as such: rows come in the order of an index only then."""
+    value: Any = asked.values[0] if len(asked.values) == 1 else list(asked.values)
+    if asked.search:
+        test = SQL("strpos(lower({}), lower(%s)) > 0")
+    else:
+        test = SQL("{} = %s" if len(asked.values) == 1 else "{} = ANY(%s)")
     either = SQL(" OR ").join(test.format(Identifier(column)) for column in asked.columns)
     return SQL("({})").format(either), [value] * len(asked.columns)
 

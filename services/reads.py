@@ -27,7 +27,8 @@ from projections.estimates import ESTIMATES
 from projections.framework import Projection
 from projections.handoffs import HANDOFFS, HANDOFFS_VIEW, HandoffParams
 from projections.queue import QUEUE, QUEUE_VIEW, QueueParams
-from projections.views import MAX_ROWS, MAX_WAIT_S, Page, View
+from projections.settings import SettingParams
+from projections.views import MAX_ROWS, MAX_WAIT_S, Filter, Page, View
 from services.errors import BadInput, Unavailable, UnknownView
 from services.listing import all_rows, chosen, query
 from services.tables import Connection
@@ -160,6 +161,8 @@ class Reads:
         try:
             with self._pool.connection() as connection:
                 yield connection
+        except (psycopg.DataError, UnicodeEncodeError) as error:
+            raise BadInput(verb="a read", why="text that Postgres cannot hold was asked for") from error
         except psycopg.errors.UndefinedTable as error:
             raise Unavailable(what="The read model", why="the projector has not built it yet") from error
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed) as error:
@@ -210,14 +213,22 @@ def view_names() -> list[str]:
 
 def _listed(connection: Connection, view: View[Any], project: str, page: Page) -> list[Item]:
     if view.merges is not None:
-        rows = all_rows(connection, view.projection, [project, SYSTEM_PROJECT])
-        return [_data(row) for row in view.select(rows, page)]
+        candidates = all_rows(connection, view.projection, _mergeable(project, page))
+        return [_data(row) for row in view.select(candidates, page)]
     rows = chosen(connection, view, project, page)
     if view.projection is not QUEUE:
         return [_data(row) for row in rows]
     needed = list({name for row in rows for name in row.depends_on})
     unfinished = query(connection, QUEUE, "unfinished", {"project": project, "tasks": needed})
     return _with_blockers(rows, {found["task"] for found in unfinished})
+
+
+def _mergeable(project: str, page: Page) -> list[Filter]:
+    """Which rows a view that merges needs: for settings the system's too, and of users only the one asked for."""
+    if not isinstance(page, SettingParams):
+        return [Filter(("project",), (project,))]
+    users = [] if page.user is None else [Filter(("user",), ("", page.user))]
+    return [Filter(("project",), (project, SYSTEM_PROJECT)), *users]
 
 
 def _task(connection: Connection, project: str, params: TaskParams) -> list[Item]:

@@ -55,6 +55,7 @@ def test_a_rejection_names_who_declined_and_why(story: Story) -> None:
     story.do("a2", RejectHandoff(handoff=handoff(story).handoff, reason="busy"))
     row = handoff(story)
     assert (row.status, row.answered_by, row.note, row.fence) == ("rejected", "a2", "busy", None)
+    assert (row.answered_at, row.finished_at) == (START, START)
 
 
 def test_an_offer_nobody_answers_expires() -> None:

@@ -14,7 +14,7 @@ from threading import Event as Flag
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from domain.agents import Heartbeat, SpawnAgent, TerminateAgent
@@ -322,7 +322,12 @@ def check_ledger(ledger: Ledger, rows: Tables) -> None:
 _numbers = count()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a smaller random history says no more
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     random=st.randoms(use_true_random=True),
     length=st.integers(20, 200),

@@ -67,6 +67,7 @@ def novel() -> Story:
 def system() -> Story:
     story = Story(SYSTEM_PROJECT)
     story.do("root", SetSetting(key="stale_after_s", value=9.5, scope="system"))
+    story.do("root", DefinePersona(persona="janitor", definition="Is of no other project."))
     return story
 
 
@@ -103,6 +104,13 @@ def test_a_list_is_filtered_ordered_and_cut(reads: Reads, story: Story) -> None:
 
 def test_a_percent_sign_in_a_search_is_just_a_character(reads: Reads, story: Story) -> None:
     assert reads.read("novel", "queue", {"text": "%"}) == []
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"], ids=ascii)
+def test_text_that_no_row_could_hold_is_refused(reads: Reads, story: Story, text: str) -> None:
+    with pytest.raises(BadInput):
+        reads.read("novel", "queue", {"text": text})
+    assert len(reads.read("novel", "queue")) == 3
 
 
 def test_a_task_says_which_dependencies_it_still_waits_for(reads: Reads, story: Story) -> None:

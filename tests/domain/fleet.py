@@ -112,7 +112,7 @@ class Lease(Struct, frozen=True):
 
 
 def work_on(lease: Lease, verb: int) -> Command:
-    fence = {"task": lease.task, "fence": lease.fence}
+    fence: dict[str, Any] = {"task": lease.task, "fence": lease.fence}
     commands: tuple[Command, ...] = (
         StartTask(**fence),
         CompleteTask(**fence, result={"by": lease.agent}),

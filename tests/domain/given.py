@@ -67,7 +67,8 @@ class Scenario:
     def after(self, seconds: float) -> "Scenario":
         """Time passes, and everything that comes due on the way is done at its moment."""
         self.refusal = None
-        end, happened = self.now + timedelta(seconds=seconds), []
+        end = self.now + timedelta(seconds=seconds)
+        happened: list[Event] = []
         while (moment := self.ledger.timers.next()) is not None and moment <= end:
             self.now = max(self.now, moment)
             command = due(self.ledger, self.now)

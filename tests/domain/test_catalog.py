@@ -22,7 +22,7 @@ from domain.tasks.commands import ExpireLease, QueueDueTask
 from tests.domain.given import START
 
 RECORDED = Path(__file__).with_name("events.json")
-TICKER_ONLY = {CheckAgent, ExpireHandoff, ExpireLease, QueueDueTask}
+TICKER_ONLY: set[type[Command]] = {CheckAgent, ExpireHandoff, ExpireLease, QueueDueTask}
 VERBS = [
     "agent.spawn",
     "agent.heartbeat",

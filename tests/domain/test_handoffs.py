@@ -255,13 +255,14 @@ def test_the_receiver_may_hand_on_what_it_accepted() -> None:
 
 
 def test_a_handoff_goes_to_one_agent_or_one_persona_that_exists_and_is_not_the_sender() -> None:
-    for to, refusal in (
+    cases: tuple[tuple[dict[str, Any], Any], ...] = (
         ({}, InvalidCommand),
         ({"to_agent": "a2", "to_persona": "editing"}, InvalidCommand),
         ({"to_agent": "a1"}, InvalidCommand),
         ({"to_agent": "a9"}, UnknownAgent),
         ({"to_persona": "pirate"}, UnknownPersona),
-    ):
+    )
+    for to, refusal in cases:
         given(*HELD).when("a1", InitiateHandoff(task="t1", fence=1, **to)).rejected(refusal)
     given(*HELD, ("operator", TerminateAgent(agent="a2"))).when(
         "a1", InitiateHandoff(task="t1", fence=1, to_agent="a2")

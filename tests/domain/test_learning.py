@@ -1,5 +1,7 @@
 """What was learned: failures, estimates against actuals, retrospectives."""
 
+from typing import Any
+
 from domain.errors import UnknownEstimate
 from domain.learning import (
     CloseEstimate,
@@ -57,7 +59,7 @@ def test_an_estimate_is_closed_once_and_only_if_it_was_made() -> None:
 
 
 def test_a_retrospective_is_recorded() -> None:
-    look_back = {
+    look_back: dict[str, Any] = {
         "feature": "index",
         "surprises": "none",
         "would_change": "names",

@@ -47,7 +47,8 @@ def told(scenario: Scenario, actor: str, command: Command) -> Result:
     """The answer as the writer makes it: with the earlier events that it asks for, and no others."""
     scenario.when(actor, command)
     assert scenario.refusal is None, scenario.refusal
-    plain, events = {}, scenario.events
+    plain: Result = {}
+    events = scenario.events
     if not events:
         plain, events = result_unchanged(scenario.ledger, command, actor)
     earlier = {sequence: scenario.log[sequence - 1] for sequence in recalled(events)}

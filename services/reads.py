@@ -224,7 +224,7 @@ def _listed(connection: Connection, view: View[Any], project: str, page: Page) -
 
 
 def _mergeable(project: str, page: Page) -> list[Filter]:
-    """Which rows a view that merges needs: for settings the system's too, and of users only the one asked for."""
+    """Which rows a view that merges needs: for settings the system's too, of users only the one asked for."""
     if not isinstance(page, SettingParams):
         return [Filter(("project",), (project,))]
     users = [] if page.user is None else [Filter(("user",), ("", page.user))]

@@ -141,6 +141,24 @@ def test_settings_are_what_holds_and_say_where_it_comes_from(reads: Reads, story
     assert names(reads.read("novel", "setting_history"), "new") == [7]
 
 
+def test_a_user_asked_for_has_its_own_settings_and_the_defaults(
+    reads: Reads, log: EventLog, database_url: str
+) -> None:
+    story = Story()
+    story.do("ann", SetSetting(scope="user", key="theme", value="dark"))
+    story.do("bob", SetSetting(scope="user", key="theme", value="light"))
+    project(log, database_url, story)
+    found = reads.read("novel", "settings", {"user": "ann"})
+    assert {row["key"]: row["value"] for row in found} == {
+        "theme": "dark",
+        "language": "en",
+        "onboarding_complete": False,
+        "onboarding_step": 0,
+    }
+    everyone = reads.read("novel", "settings", {"scope": "user"})
+    assert names(everyone, "user") == ["ann", "bob"]
+
+
 def test_personas_are_the_built_in_ones_and_the_projects_own(reads: Reads, story: Story) -> None:
     found = {row["persona"]: row["built_in"] for row in reads.read("novel", "personas")}
     assert (len(found), found["poet"], found["plot"]) == (20, False, True)

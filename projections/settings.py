@@ -57,7 +57,7 @@ class EffectiveSetting(Struct, frozen=True, kw_only=True):
 
 
 class SettingParams(Page, frozen=True, kw_only=True):
-    """With a `user`, what holds for that user is listed too."""
+    """With a `user`, the list is what holds for that user, defaults included."""
 
     entity: str | None = None
     scope: Scope | None = None

@@ -13,13 +13,14 @@ if TYPE_CHECKING:  # help and completion need none of it
     from services.config import Config, Doors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
-    """The options of `coordctl` itself."""
+    """The options that all commands have."""
 
     data: Path | None
     project: str
     log_format: str
+    as_json: bool = False
 
     def config(self) -> "Config":
         """What the operator chose, by options and environment."""
@@ -35,7 +36,18 @@ class Context:
 
 
 pass_context = click.make_pass_decorator(Context)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def _also_before(context: click.Context, _: click.Parameter, value: bool) -> bool:
+    """`coordctl --json status` is `coordctl status --json`."""
+    known = context.find_object(Context)
+    return value or (known is not None and known.as_json)
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, callback=_also_before, help="Print one JSON document."
+)
+"""For a command that takes `as_json`; the others find it in their context."""
 
 
 def program() -> list[str]:

@@ -1,63 +1,83 @@
-"""The command `coordctl`: its options, its commands, and what a refusal looks like to people and scripts."""
+"""The command `coordctl`: its commands, the options of all of them, and how a run ends."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from cli.bench import bench
 from cli.context import Context
-from cli.serve import serve
-from cli.status import doctor, status
-from cli.up import down, up
-from domain.errors import CoordError, NotFound, Rejection
+from cli.exits import INTERRUPTED, refuse, refuse_usage
+from cli.lazy import LazyGroup
+from cli.types import NAME
+from domain.errors import CoordError
 
-USAGE = 2
-REJECTED = 3
-NOT_FOUND = 4
-UNAVAILABLE = 5
+SECTIONS = {
+    "Run it": {
+        "up": "cli.up", "down": "cli.up", "status": "cli.status", "doctor": "cli.status",
+        "serve": "cli.serve", "demo": "cli.demo", "bench": "cli.bench",
+    },
+    "Work": {
+        "agent": "cli.agent", "persona": "cli.persona", "task": "cli.task", "handoff": "cli.handoff",
+        "setting": "cli.setting",
+    },
+    "Learn": {"failure": "cli.failure", "estimate": "cli.estimate", "retro": "cli.retro"},
+    "Look": {"events": "cli.events", "replay": "cli.replay", "projection": "cli.projection"},
+    "Set up": {"completion": "cli.completion"},
+}  # fmt: skip
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--data", type=click.Path(path_type=Path), envvar="COORD_DATA", help="The data directory.")
-@click.option("--project", envvar="COORD_PROJECT", default="default", show_default=True)
-@click.option(
-    "--log",
-    "log_format",
-    type=click.Choice(["lines", "json"]),
-    envvar="COORD_LOG",
-    default="lines",
-    hidden=True,
+class Coordctl(LazyGroup):
+    """The command itself: whatever ends it, people get a sentence and scripts an exit code."""
+
+    def main(self, *arguments: Any, **more: Any) -> Any:
+        given = more["args"] if more.get("args") is not None else sys.argv[1:]
+        as_json = "--json" in given
+        try:
+            super().main(*arguments, **{**more, "prog_name": "coordctl", "standalone_mode": False})
+            code = 0
+        except click.exceptions.Exit as end:
+            code = end.exit_code
+        except click.ClickException as error:
+            code = refuse_usage(error, as_json=as_json)
+        except click.Abort:
+            code = INTERRUPTED
+        except CoordError as error:
+            code = refuse(error, as_json=as_json)
+        sys.exit(code)
+
+
+@click.group(
+    cls=Coordctl,
+    sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+@click.option(
+    "--project", metavar="NAME", type=NAME, envvar="COORD_PROJECT", default="main", show_default=True,
+    show_envvar=True, help="The project.",
+)  # fmt: skip
+@click.option(
+    "--data", type=click.Path(path_type=Path), envvar="COORD_DATA", show_envvar=True,
+    help="The data directory.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: one document, or one per line.")
+@click.option(
+    "--log", "log_format", type=click.Choice(["lines", "json"]), envvar="COORD_LOG", default="lines",
+    hidden=True, help="How services write their logs.",
+)  # fmt: skip
 @click.version_option(package_name="coordctl")
 @click.pass_context
-def coordctl(context: click.Context, data: Path | None, project: str, log_format: str) -> None:
-    """The control tower and flight recorder for fleets of AI agents."""
-    context.obj = Context(data=data, project=project, log_format=log_format)
+def coordctl(context: click.Context, data: Path | None, project: str, as_json: bool, log_format: str) -> None:
+    """The control tower and flight recorder for fleets of AI agents.
 
-
-for command in (up, down, status, doctor, serve, bench):
-    coordctl.add_command(command)
+    --project, --data and --json may stand before or after the command.
+    """
+    context.obj = Context(data=data, project=project, log_format=log_format, as_json=as_json)
 
 
 def main() -> None:
-    """Run the command line; refusals become one sentence and an exit code."""
-    try:
-        coordctl()
-    except CoordError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(exit_code(error))
-
-
-def exit_code(error: CoordError) -> int:
-    """The code that scripts tell refusals apart by."""
-    match error:
-        case NotFound():
-            return NOT_FOUND
-        case Rejection():
-            return REJECTED
-        case _:
-            return UNAVAILABLE if error.retryable or error.code == "not_running" else 1
+    """Run the command line."""
+    coordctl()
 
 
 if __name__ == "__main__":

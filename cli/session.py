@@ -1,0 +1,96 @@
+"""The way from a command to the running system: commands over NATS, reads from the read models, the log.
+
+What is imported here is imported late: help, completion and bad usage need none of it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from cli.context import Context
+from cli.output import warn
+
+if TYPE_CHECKING:
+    from services.caller import Answer
+    from services.codec import Codec
+    from services.log import EventLog
+    from services.reads import Item, Reads
+
+CATCH_UP_TIMEOUT_S = 2.0
+
+
+def ask(
+    context: Context, actor: str, verb: str, fields: Mapping[str, Any], *, wait_s: float = 0.0
+) -> "Answer":
+    """Have a command carried out. What it lacks is found before anything is sent.
+
+    Raises BadInput, BadName, PayloadTooLarge, NotRunning, and what Caller.ask raises.
+    """
+    import msgspec
+
+    from services.caller import Caller
+    from services.wire import check_name, parse_command
+
+    check_name("project", context.project)
+    check_name("actor", actor)
+    parse_command(verb, msgspec.json.encode(fields))
+    doors = context.doors()
+    _be_quiet()
+
+    async def asking() -> "Answer":
+        async with Caller(doors.nats_url, context.project, actor) as caller:
+            return await caller.ask(verb, dict(fields), wait_s=wait_s)
+
+    return asyncio.run(asking())
+
+
+def read(context: Context, view: str, project: str | None = None, **params: Any) -> "list[Item]":
+    """The rows of a view, as they are after everything that was in the log when it was asked for."""
+    with reading(context) as reads:
+        return reads.read(project or context.project, view, params)
+
+
+@contextmanager
+def reading(context: Context) -> "Iterator[Reads]":
+    """The read models, caught up with the log as it is now, or a warning that they are not."""
+    from services.reads import NotYetVisible, Reads
+
+    url = context.doors().database_url
+    _be_quiet()
+    with opened_log(context) as log:
+        head = log.head()
+    with Reads(url, pool_connections=1) as reads:
+        try:
+            reads.wait_for(head, CATCH_UP_TIMEOUT_S)
+        except NotYetVisible as error:
+            warn(str(error))
+        yield reads
+
+
+@contextmanager
+def opened_log(context: Context) -> "Iterator[EventLog]":
+    """The log itself, to read."""
+    from services.log import EventLog
+
+    log = EventLog(context.doors().database_url)
+    _be_quiet()
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def new_codec() -> "Codec":
+    from domain.catalog import EVENTS, upcast
+    from services.codec import Codec
+
+    return Codec(EVENTS, upcast)
+
+
+def _be_quiet() -> None:
+    """What the libraries log about lost connections is said once, by the error in the end."""
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(logging.NullHandler())

@@ -1,5 +1,6 @@
 """`coordctl serve`: one service as a process, for `up`, for containers and for other supervisors."""
 
+import asyncio
 import sys
 from functools import partial
 
@@ -8,20 +9,27 @@ import click
 from cli.context import Context, pass_context
 from services.roster import SERVICES
 
+UNAVAILABLE = 5
+
 
 @click.command()
 @click.argument("service", type=click.Choice(SERVICES))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens.")
+@click.option("--check", is_flag=True, help="Only ask whether one runs on this host; exit code 0 or 5.")
 @click.option("--ready-fd", type=int, envvar="COORD_READY_FD", hidden=True)
 @click.option("--life-fd", type=int, envvar="COORD_LIFE_FD", hidden=True)
 @pass_context
-def serve(context: Context, service: str, host: str, ready_fd: int | None, life_fd: int | None) -> None:
+def serve(
+    context: Context, service: str, host: str, check: bool, ready_fd: int | None, life_fd: int | None
+) -> None:
     """Run one service until it is told to stop (SIGTERM).
 
     It needs COORD_DATABASE_URL and COORD_NATS_URL, or a running `coordctl up`, and waits for servers that do
     not answer yet. Any number of each may run: of writers, relays and projectors one works, the others stand
     by.
     """
+    if check:
+        sys.exit(0 if asyncio.run(_answers(context.doors().nats_url, service)) else UNAVAILABLE)
     from services import logs, serving, wiring
 
     logs.set_up(service, context.log_format)
@@ -29,3 +37,16 @@ def serve(context: Context, service: str, host: str, ready_fd: int | None, life_
     if service == "gateway":
         run = partial(run, host=host, port=context.config().http_port or 0)
     sys.exit(serving.serve(run, ready_fd=ready_fd, life_fd=life_fd))
+
+
+async def _answers(nats_url: str, service: str) -> bool:
+    """Whether a process of this service answers from this host."""
+    from services.doors.reports import gather, is_here
+    from services.link import Link
+
+    link = Link(nats_url, "coordctl-check")
+    try:
+        reports = await gather(await link.connect(patient=False))
+    finally:
+        await link.close()
+    return any(report.service == service and is_here(report) for report in reports)

@@ -1,13 +1,14 @@
 """`coordctl up` and `down`: the whole system on this machine."""
 
 import asyncio
+import json
 import signal
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import click
 
-from cli.context import Context, environ, pass_context, program
+from cli.context import Context, environ, json_option, pass_context, program
 
 if TYPE_CHECKING:
     from services.config import State
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--detach", is_flag=True, help="Return once everything is ready.")
+@json_option
 @pass_context
-def up(context: Context, detach: bool) -> None:
+def up(context: Context, detach: bool, as_json: bool) -> None:
     """Run everything: Postgres, NATS and every service.
 
     Stays in the foreground; Ctrl-C ends it in order. A second `up` on the same data finds the first. With
@@ -26,35 +28,40 @@ def up(context: Context, detach: bool) -> None:
 
     config = context.config()
     if state := control.find(config.data):
-        click.echo(f"coordctl is already up (process {state.pid}).")
+        click.echo(f"coordctl is already up (process {state.pid}).", err=as_json)
     elif detach:
         state = control.detach(config, program(), environ())
     else:
-        _foreground(context)
+        _foreground(context, as_json or context.log_format == "json")
         return
-    click.echo(describe(context, state))
+    click.echo(doors_json(context, state) if as_json else doors_text(context, state))
 
 
-def _foreground(context: Context) -> None:
-    from services.logs import JSON
+def _foreground(context: Context, as_json: bool) -> None:
+    from services import logs
     from services.supervisor import Supervisor
 
+    variables = {**environ(), "COORD_LOG": context.log_format}
+    stop = asyncio.Event()
+
     def say(name: str, line: str) -> None:
-        click.echo(line if context.log_format == JSON and name != "up" else f"{name:<9} | {line}")
+        try:
+            click.echo(logs.in_style(context.log_format, name, line))
+        except OSError:  # nobody reads any more: whoever closed our output wants us to end
+            stop.set()
 
     def is_up(state: "State") -> None:
-        click.echo(describe(context, state))
+        click.echo(doors_json(context, state) if as_json else doors_text(context, state))
 
     async def supervise() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await Supervisor(context.config(), program(), environ(), say).run(stop, is_up)
+        await Supervisor(context.config(), program(), variables, say).run(stop, is_up)
 
     asyncio.run(supervise())
 
 
-def describe(context: Context, state: "State") -> str:
+def doors_text(context: Context, state: "State") -> str:
     """Every door, how to stop, and what to try next."""
     from services.config import STATE_FILE
 
@@ -71,6 +78,19 @@ def describe(context: Context, state: "State") -> str:
         '            coordctl task add "Outline act two" --persona plot',
         "            coordctl status",
     ))  # fmt: skip
+
+
+def doors_json(context: Context, state: "State") -> str:
+    """Every door as one line of JSON."""
+    doors = {
+        "pid": state.pid,
+        "data": str(context.config().data),
+        "nats_url": without_password(state.nats_url),
+        "database_url": without_password(state.database_url),
+        "http_url": state.http_url,
+        "services": state.services,
+    }
+    return json.dumps(doors)
 
 
 def without_password(url: str) -> str:

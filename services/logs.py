@@ -47,3 +47,12 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return msgspec.json.encode(entry).decode()
+
+
+def in_style(style: str, service: str, line: str) -> str:
+    """A line of a service's output beside those of the others."""
+    if style != JSON:
+        return f"{service:<9} | {line}"
+    if line.startswith("{"):
+        return line  # the service logs in this style itself
+    return msgspec.json.encode({"at": datetime.now(UTC), "service": service, "message": line}).decode()

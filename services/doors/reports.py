@@ -64,6 +64,11 @@ def instance() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+def is_here(report: Report) -> bool:
+    """Whether it comes from a process on this host."""
+    return report.instance.rpartition(":")[0] == socket.gethostname()
+
+
 async def gather(nats: Client, *, wait_s: float = WAIT_S, quiet_s: float = QUIET_S) -> list[Report]:
     """The reports of all services that answer: until a while after the last one, or the time is over."""
     loop = asyncio.get_running_loop()

@@ -93,6 +93,8 @@ class Child:
             )  # fmt: skip
         finally:
             os.close(writing)
+        if self._stopping.is_set():
+            self._process.terminate()  # told to stop while this process was being started
         changed()
         self._listen(reading, changed)
         try:

@@ -77,7 +77,7 @@ def detach(config: Config, program: Sequence[str], environ: Mapping[str, str]) -
 
 def down(data: Path) -> bool:
     """End the `up` of this data directory, and what a killed one left; whether there was anything to end."""
-    state = running(data)
+    state = find(data)
     if state is None:
         return bool(end_services(data) + end_servers(data))
     try:

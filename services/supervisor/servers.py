@@ -16,6 +16,17 @@ WATCH_S = 0.5
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 15.0
 
+
+class AddressLost(CoordError):
+    """Everyone knows the server by its first address."""
+
+    code = "address_lost"
+    says = (
+        "The port of {server} was taken while it was down, so everything ends: run `coordctl up` again."
+    )
+    retryable = True
+
+
 Server = EmbeddedPostgres | EmbeddedNats
 
 
@@ -67,6 +78,7 @@ class Servers:
             if server.is_running():
                 continue
             self._say(name, "ended unexpectedly; starting it again")
+            before = server.url
             try:
                 await asyncio.to_thread(server.start)
             except (CoordError, OSError) as error:
@@ -75,6 +87,8 @@ class Servers:
                 await either(stop, jittered_s)
                 backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
             else:
+                if server.url != before:
+                    raise AddressLost(server=name)
                 self._say(name, "runs again")
                 backoff_s = FIRST_BACKOFF_S
             changed()

@@ -5,7 +5,9 @@ Touches the data directory (its lock and its state file) and the processes it st
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,18 +17,22 @@ import msgspec
 from domain.errors import CoordError
 from services import processes
 from services.config import Config, Doors, State
-from services.embedded.nats import free_addresses
+from services.embedded.nats import HOST, free_addresses, is_free
 from services.embedded.owner import make_data_dir
-from services.embedded.server import DirectoryLock
+from services.embedded.server import DataDirInUse, DirectoryLock
+from services.files import write_private
 from services.roster import SERVICES
 from services.supervisor.child import Child, Say
 from services.supervisor.leftovers import end_services, service_arguments
 from services.supervisor.servers import Servers
 
 NAME = "up"
+PORT_FILE = "gateway.address"
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 RELAY_TIMEOUT_S = 5.0
+LOCK_ATTEMPTS = 5
+LOCK_RETRY_S = 0.05
 
 
 class StartFailed(CoordError):
@@ -53,8 +59,7 @@ class Supervisor:
         """Start, tell `up` when everything is ready, keep it so until told to stop, and stop."""
         data = self._config.data
         make_data_dir(data)
-        lock = up_lock(data)
-        lock.acquire()
+        lock = await _locked(data)
         reading, writing = os.pipe()  # the children hold the end that is read: it ends with this process
         try:
             for pid in await asyncio.to_thread(end_services, data):
@@ -74,7 +79,7 @@ class Supervisor:
             lock.release()
 
     def _start_children(self, doors: Doors, life_fd: int) -> None:
-        port = self._config.http_port or int(free_addresses()[0].rpartition(":")[2])
+        port = self._config.http_port or usual_port(self._config.data / PORT_FILE)
         self._http_url = f"http://127.0.0.1:{port}"
         environ = {
             **self._environ,
@@ -98,13 +103,22 @@ class Supervisor:
         if ready in done or stop.is_set():
             return
         ready.cancel()
+        for ended in done:
+            ended.result()  # raises what nobody expected
         late = ", ".join(name for name, child in self._children.items() if not child.ready.is_set())
         why = f"{late} crashed again and again" if done else f"{late} not ready in {READY_TIMEOUT_S:.0f} s"
         raise StartFailed(why=why)
 
     async def _keep(self, stop: asyncio.Event) -> None:
-        """Watch over everything until told to stop; the children look after themselves."""
-        await asyncio.gather(stop.wait(), self._servers.watch(stop, self._changed))
+        """Watch over everything until told to stop; the children look after themselves, or are given up."""
+        told = asyncio.create_task(stop.wait())
+        watching = asyncio.create_task(self._servers.watch(stop, self._changed))
+        pending: set[asyncio.Future[Any]] = {told, watching, *self._keeping}
+        while not stop.is_set():
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()  # raises what nobody expected
+        await watching
 
     async def _stop(self) -> None:
         """The writer finishes what it has, the relay publishes it, then everything else ends."""
@@ -113,9 +127,7 @@ class Supervisor:
             await writer.stop(STOP_TIMEOUT_S)
             await self._drain_relay()
         await asyncio.gather(*(child.stop(STOP_TIMEOUT_S) for child in self._children.values()))
-        for keeping in self._keeping:
-            keeping.cancel()  # one may be about to start a service
-        await asyncio.gather(*self._keeping, return_exceptions=True)
+        await asyncio.gather(*self._keeping, return_exceptions=True)  # an error among them is on its way up
         await self._servers.stop()
         if self._children:
             self._say(NAME, "stopped")
@@ -152,6 +164,27 @@ class Supervisor:
     def _pids(self) -> dict[str, int]:
         services = {name: child.pid for name, child in self._children.items() if child.pid is not None}
         return {**self._servers.pids(), **services}
+
+
+def usual_port(path: Path) -> int:
+    """The gateway's port of the last time if it is still free, so that bookmarks stay good; else another."""
+    address = path.read_text() if path.exists() else ""
+    if not re.fullmatch(rf"{HOST}:[0-9]{{1,5}}", address) or not is_free(address):
+        address = free_addresses()[0]
+        write_private(path, address.encode())
+    return int(address.rpartition(":")[2])
+
+
+async def _locked(data: Path) -> DirectoryLock:
+    """The lock, ours. Whoever only looks whether it is held has it for a moment, so look twice."""
+    lock = up_lock(data)
+    for _ in range(LOCK_ATTEMPTS):
+        with suppress(DataDirInUse):
+            lock.acquire()
+            return lock
+        await asyncio.sleep(LOCK_RETRY_S)
+    lock.acquire()
+    return lock
 
 
 def up_lock(data: Path) -> DirectoryLock:

@@ -77,6 +77,18 @@ def test_up_brings_everything_up_is_found_by_a_second_one_and_goes_down_without_
         system.run("status", code=5)
 
 
+def test_two_that_start_at_once_make_one_system(data: Path) -> None:
+    system = System(data)
+    try:
+        both = [system.start("up", "--detach", "--json") for _ in range(2)]
+        said = [process.communicate(timeout=90)[0] for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+        assert len({json.loads(text.splitlines()[-1])["pid"] for text in said}) == 1
+    finally:
+        system.run("down")
+    assert system.processes() == []
+
+
 def test_servers_and_services_that_are_killed_come_back_under_the_same_addresses(data: Path) -> None:
     with running(data) as system:
         ask(system, "task.enqueue", title="before")
@@ -123,10 +135,10 @@ def test_up_in_the_foreground_ends_in_order_on_ctrl_c(data: Path) -> None:
             lines.append(line)
             if line.startswith("            coordctl status"):
                 break
+        assert any(line.startswith("writer    | ") for line in lines)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         assert system.processes() == []
-        assert any(line.startswith("writer    | ") for line in lines)
     finally:
         system.run("down")
 

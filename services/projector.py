@@ -123,7 +123,7 @@ class Projector:
 
 
 class _Session:
-    """The projections of this code's versions over one connection, for as long as nobody else moves them."""
+    """The projections of this code's versions over one connection. After an error it is of no more use."""
 
     def __init__(
         self, connection: Connection, reader: ReadAhead, projections: Sequence[Projection[Any]]
@@ -188,17 +188,12 @@ class _Session:
     def _project(self, position: int, batch: list[Recorded], end: int) -> bool:
         """Fold a batch into all that stand at this position; False if somebody else has moved one of them."""
         group = {name: each for name, each in self._tracked.items() if each.position == position}
-        try:
-            with self._connection.transaction():
-                if tracked(self._connection, list(group), lock=True) != group:
-                    return False
-                for name in group:
-                    self._folders[name].fold(self._connection, batch)
-                advance(self._connection, list(group), end)
-        except BaseException:
+        with self._connection.transaction():
+            if tracked(self._connection, list(group), lock=True) != group:
+                return False
             for name in group:
-                self._folders[name].forget()
-            raise
+                self._folders[name].fold(self._connection, batch)
+            advance(self._connection, list(group), end)
         for name, each in group.items():
             self._tracked[name] = Tracked(
                 name=name, version=each.version, table_name=each.table_name, position=end

@@ -24,7 +24,7 @@ from services.projector import Projector
 from services.rebuild import Progress, RebuildBlocked, RebuildRunning, rebuild
 from services.replay import replay
 from services.tables import Table, connected
-from services.tracking import PROJECTED, ProjectionChanged, Tracked, set_up, tracked
+from services.tracking import PROJECTED, ProjectionChanged, Tracked, advance, set_up, tracked
 from services.verify import verify
 from tests.services.sample import (
     ALL,
@@ -38,6 +38,7 @@ from tests.services.sample import (
     append,
     events,
     rows_in,
+    stored,
     stores,
 )
 
@@ -86,6 +87,26 @@ def running(
     assert not thread.is_alive()
     if failures:
         raise failures[0]
+
+
+@contextmanager
+def writing(log: EventLog) -> Iterator[None]:
+    """Events are appended all the time, by a thread."""
+    done = Flag()
+
+    def write() -> None:
+        for n in range(10_000):
+            if done.is_set():
+                return
+            append(log, "p", stores(5, first=n % 100))
+
+    thread = Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(WAIT_S)
 
 
 def eventually(holds: Callable[[], bool]) -> None:
@@ -409,23 +430,11 @@ def test_a_rebuild_beside_a_busy_projector_ends_with_exact_rows(log: EventLog, d
     append(log, "p", stores(300))
     project(log, database_url)
     seen: list[Progress] = []
-    done = Flag()
-
-    def write() -> None:
-        for n in range(1_000):
-            if done.is_set():
-                return
-            append(log, "p", stores(5, first=n))
-
-    writer = Thread(target=write)
-    with running(log, database_url, batch_events=10):
-        writer.start()
+    with running(log, database_url, batch_events=10), writing(log):
         for _ in range(3):
             for projection in ALL:
                 assert rebuild(log, CODEC, database_url, projection, progress=seen.append, batch_events=40)
-        done.set()
-        writer.join()
-        eventually(lambda: positions(database_url) == {log.head()})
+    project(log, database_url)
     assert verify(log, CODEC, database_url, ALL) == []
     assert standing(database_url)["items"].table_name == "items_v1_2"
     assert all(progress.position <= progress.target for progress in seen)
@@ -474,11 +483,71 @@ def test_a_rebuild_gives_way_to_readers_that_hold_on_to_the_old_table(
     assert rebuild(log, CODEC, database_url, ITEMS)
 
 
+def test_a_rebuild_that_had_to_try_again_for_readers_ends_with_exact_rows(
+    log: EventLog, database_url: str
+) -> None:
+    def waits(mode: str) -> list[Any]:
+        return select(
+            database_url, f"SELECT waitstart FROM pg_locks WHERE mode = '{mode}' AND waitstart IS NOT NULL"
+        )
+
+    append(log, "p", stores(5))
+    project(log, database_url)
+    rebuilding = Thread(target=rebuild, args=(log, CODEC, database_url, SHELVES))
+    with psycopg.connect(database_url) as reader:
+        reader.execute("SELECT * FROM coord.shelves")
+        with connected(database_url) as projector, projector.transaction():
+            tracked(projector, ["shelves"], lock=True)
+            rebuilding.start()
+            eventually(lambda: waits("ShareLock") != [])  # for the tracking row
+            append(log, "p", stores(5, first=3))
+            batch = [CODEC.decode(row) for row in log.read(5, 10)]
+            Folder(Table(SHELVES, "shelves_v1")).fold(projector, batch)
+            advance(projector, ["shelves"], 10)
+        eventually(lambda: waits("AccessExclusiveLock") != [])
+        first_wait = waits("AccessExclusiveLock")
+        eventually(lambda: waits("AccessExclusiveLock") not in ([], first_wait))
+    rebuilding.join(WAIT_S)
+    assert standing(database_url)["shelves"].table_name == "shelves_v1_2"
+    project(log, database_url)
+    assert verify(log, CODEC, database_url, ALL) == []
+
+
 def test_a_row_that_did_not_change_is_not_written_again(log: EventLog, database_url: str) -> None:
+    def first_stored(row: ItemRow | None, event: Stored, recorded: Recorded) -> ItemRow:
+        return row or stored(row, event, recorded)
+
+    firsts = Projection(
+        name="firsts", version=1, row=ItemRow, key=("item",), folds=(on(Stored, first_stored),)
+    )
     append(log, "p", stores(3))
-    project(log, database_url)
-    same = select(database_url, "SELECT xmin, item FROM coord.items_v1 ORDER BY item")
-    append(log, "p", [Stored(item="item-1", shelf="new")])
-    project(log, database_url)
-    now = select(database_url, "SELECT xmin, item FROM coord.items_v1 ORDER BY item")
-    assert [item for old, (_, item) in zip(same, now, strict=True) if old in now] == ["item-0", "item-2"]
+    project(log, database_url, [firsts])
+    written = select(database_url, "SELECT xmin, item FROM coord.firsts_v1 ORDER BY item")
+    append(log, "p", stores(4))
+    project(log, database_url, [firsts])
+    now = select(database_url, "SELECT xmin, item FROM coord.firsts_v1 ORDER BY item")
+    assert now[:3] == written
+    assert len(now) == 4
+
+
+def test_a_row_that_is_gone_is_not_remembered() -> None:
+    rows = [ItemRow(project="p", item=item, shelf="x", changed_at=BEGAN) for item in "abc"]
+    keys = [ITEMS.key_of(row) for row in rows]
+    cache: RowCache[ItemRow] = RowCache(limit_rows=2)
+    for key, row in zip(keys, rows, strict=True):
+        cache.keep({key: row}, [], 0)
+    cache.keep({}, keys[1:], 0)
+    assert cache.find(keys[1:]) == {}
+
+
+def test_rows_used_lately_are_remembered_and_older_ones_forgotten() -> None:
+    rows = {("p", n): ItemRow(project="p", item=str(n), shelf="x", changed_at=BEGAN) for n in range(100)}
+    cache: RowCache[ItemRow] = RowCache(limit_rows=20, limit_bytes=10_000)
+    for key, row in rows.items():
+        cache.keep({key: row}, [], 10)
+    found = cache.find(rows)
+    assert ("p", 99) in found
+    assert 10 <= len(found) <= 22
+    cache.keep({("q", 1): rows["p", 1]}, [], 6_000)
+    cache.keep({("q", 2): rows["p", 2]}, [], 6_000)
+    assert cache.find(rows) == {}

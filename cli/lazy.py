@@ -15,12 +15,16 @@ Sections = Mapping[str, Mapping[str, str]]
 """Under each heading the commands, by name, and the modules that hold them."""
 
 
+_WITHOUT_JSON = {"serve", "completion"}
+"""What they print is no data."""
+
+
 class LazyGroup(click.Group):
     """A group that imports what it runs. A module holds its command under the command's name."""
 
     def __init__(self, *arguments: Any, sections: Sections, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self._sections = sections
+        self.sections = sections
         self._modules = {name: module for commands in sections.values() for name, module in commands.items()}
 
     def list_commands(self, _: click.Context) -> list[str]:
@@ -36,7 +40,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, self._modules), default=0)
         limit = formatter.width - 6 - width
-        for heading, names in self._sections.items():
+        for heading, names in self.sections.items():
             rows = []
             for name in names:
                 command = self.get_command(ctx, name)
@@ -59,6 +63,8 @@ def with_common_options(command: click.Command) -> click.Command:
             with_common_options(each)
     else:
         own = {name for parameter in command.params for name in parameter.opts}
+        if command.name in _WITHOUT_JSON:
+            own.add("--json")
         command.params += [option for option in common_options() if not own & {*option.opts}]
     return command
 

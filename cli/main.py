@@ -1,6 +1,7 @@
 """The command `coordctl`: its commands, the options of all of them, and how a run ends."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,18 @@ SECTIONS = {
     },
     "Learn": {"failure": "cli.failure", "estimate": "cli.estimate", "retro": "cli.retro"},
     "Look": {"events": "cli.events", "replay": "cli.replay", "projection": "cli.projection"},
-    "Set up": {"completion": "cli.completion"},
+    "Set up": {"import": "cli.importing", "completion": "cli.completion"},
 }  # fmt: skip
 
 
 class Coordctl(LazyGroup):
     """The command itself: whatever ends it, people get a sentence and scripts an exit code."""
 
-    def main(self, *arguments: Any, **more: Any) -> Any:
-        given = more["args"] if more.get("args") is not None else sys.argv[1:]
-        as_json = "--json" in given
+    def main(self, args: Sequence[str] | None = None, *_: Any, **more: Any) -> Any:
+        arguments = sys.argv[1:] if args is None else list(args)
+        as_json = "--json" in arguments
         try:
-            super().main(*arguments, **{**more, "prog_name": "coordctl", "standalone_mode": False})
+            super().main(arguments, **{**more, "prog_name": "coordctl", "standalone_mode": False})
             code = 0
         except click.exceptions.Exit as end:
             code = end.exit_code

@@ -33,7 +33,7 @@ from services.roster import SERVICES
 
 MIN_PYTHON = (3, 11)
 MIN_POSTGRES = 14
-MIN_NATS = (2, 10)
+MIN_NATS = (2, 12)
 FREE_WARN_BYTES = 2 * 1024**3
 FREE_FAIL_BYTES = 256 * 1024**2
 SKEW_WARN_S = 1.0
@@ -179,7 +179,7 @@ async def _examine_nats(link: Link) -> list[Check]:
     checks = [
         _ok("nats", found)
         if (version.major, version.minor) >= MIN_NATS
-        else _failed("nats", found, "use nats-server 2.10 or later")
+        else _failed("nats", found, "use nats-server 2.12 or later")
     ]
     jetstream = client.jetstream(timeout=2.0)
     try:

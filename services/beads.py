@@ -83,7 +83,7 @@ class Plan(Struct, frozen=True):
 
 
 class Chunk(Struct, frozen=True):
-    """One `task.import`. The same tasks always have the same command id, so sending it twice does it once."""
+    """One `task.import`."""
 
     command_id: str
     tasks: Sequence[ImportedTask]
@@ -113,19 +113,24 @@ def read_issues(lines: Iterable[bytes], persona: str | None = None) -> Plan:
     return Plan(_connect(issues, tombstones, report), report)
 
 
-def chunks(tasks: Iterable[ImportedTask]) -> Iterator[Chunk]:
-    """The commands that import these tasks in this order, each within the limits of one request."""
+def chunks(tasks: Iterable[ImportedTask], head: int) -> Iterator[Chunk]:
+    """The commands that import these tasks in this order, each within the limits of one request.
+
+    `head` is the position at which the log ends before. The same tasks on the same log have the same command
+    ids, so that an import sent twice is done once; on a log that has gone on they are decided anew, since
+    what was refused may be allowed now.
+    """
     chosen: list[ImportedTask] = []
     size_bytes = 0
     for task in tasks:
         task_bytes = _size_bytes(task) + 1
         if chosen and (size_bytes + task_bytes > MAX_TASK_BYTES or len(chosen) == MAX_PLAN_TASKS):
-            yield _chunk(chosen)
+            yield _chunk(chosen, head)
             chosen, size_bytes = [], 0
         chosen.append(task)
         size_bytes += task_bytes
     if chosen:
-        yield _chunk(chosen)
+        yield _chunk(chosen, head)
 
 
 class _Row(Struct):
@@ -367,9 +372,9 @@ def _task(issue: _Issue) -> ImportedTask:
     return replace(issue.task, depends_on=tuple(issue.blocks), parent=parent, links=tuple(issue.links))
 
 
-def _chunk(tasks: list[ImportedTask]) -> Chunk:
+def _chunk(tasks: list[ImportedTask], head: int) -> Chunk:
     digest = blake2b(msgspec.json.encode(tasks), digest_size=16).hexdigest()
-    return Chunk(f"import-{digest}", tasks)
+    return Chunk(f"import-{head}-{digest}", tasks)
 
 
 def _size_bytes(task: ImportedTask) -> int:

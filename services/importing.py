@@ -1,6 +1,6 @@
 """Carrying an import out: lines from a file, tasks to the writer, and how many of them were new.
 
-Reads the file it is given and asks the writer; the log is asked for its end, to tell new from known.
+Reads the file it is given and asks the writer.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,15 +32,13 @@ async def send(
     `on_tasks` is told how many tasks have been sent since it was told last. Raises what `Caller.ask` does.
     """
     new = 0
-    for chunk in chunks(tasks):
+    for chunk in chunks(tasks, head):
         answer = await caller.ask("task.import", {"tasks": chunk.tasks}, command_id=chunk.command_id)
-        new += _new(answer, head)
+        new += _new(answer)
         on_tasks(len(chunk.tasks))
     return new
 
 
-def _new(answer: Answer, head: int) -> int:
-    """How many tasks this answer tells of; none if it is that of an import before this one."""
-    if answer.position <= head or answer.result.get("unchanged"):
-        return 0
-    return len(answer.result.get("tasks", [answer.result]))
+def _new(answer: Answer) -> int:
+    """How many tasks this answer tells of."""
+    return 0 if answer.result.get("unchanged") else len(answer.result.get("tasks", [answer.result]))

@@ -83,6 +83,14 @@ def test_odd_rows_are_told_with_their_line_and_the_others_are_imported(
     assert "2 new tasks, 0 known before" in told
 
 
+def test_what_was_refused_can_be_imported_once_it_is_allowed(system: System, tmp_path: Path) -> None:
+    file = write(tmp_path, row("a"))
+    command = ("--project", "refused", "import", "beads", file, "--persona", "bard")
+    system.run(*command, code=4)
+    system.run("--project", "refused", "persona", "define", "bard", "Sings.")
+    assert "1 new tasks" in system.run(*command)
+
+
 def test_a_dry_run_reports_and_imports_nothing(system: System, tmp_path: Path) -> None:
     report = imported(system, "dry", write(tmp_path, row("a")), "--dry-run")
     assert (report["dry_run"], report["tasks"]) == (True, 1)

@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from domain.errors import AgentExists, AgentLimitReached, UnknownPersona
 from domain.messages import Command, Context, Data, Event, Key, Name, Text
-from domain.personas import BUILT_IN
 from domain.tasks import work
 
 if TYPE_CHECKING:
@@ -102,6 +101,8 @@ class Agent(Struct):
     held: set[str] = set()
 
 
+_REMEMBERED_REASON_CHARS = 200
+
 AgentCommand = SpawnAgent | Heartbeat | TerminateAgent | CheckAgent
 AnyAgentEvent = AgentSpawned | AgentWentStale | AgentRecovered | AgentTerminated
 
@@ -141,7 +142,7 @@ def terminate(ledger: "Ledger", agent: Agent, reason: str) -> tuple[Event, ...]:
 
 def _spawn(ledger: "Ledger", command: SpawnAgent, context: Context) -> tuple[Event, ...]:
     name = command.agent or context.actor
-    if command.persona not in BUILT_IN and command.persona not in ledger.personas:
+    if not ledger.knows_persona(command.persona):
         raise UnknownPersona(persona=command.persona)
     capabilities = frozenset(command.capabilities)
     known = ledger.agents.get(name)
@@ -214,7 +215,7 @@ def evolve(ledger: "Ledger", event: AnyAgentEvent, at: datetime) -> None:
             ledger.timers.set("agent", event.agent, next_check(ledger, recovered))
         case AgentTerminated():
             del ledger.agents[event.agent]
-            ledger.terminated[event.agent] = event.reason
+            ledger.terminated[event.agent] = event.reason[:_REMEMBERED_REASON_CHARS]
             ledger.timers.clear("agent", event.agent)
         case _:
             assert_never(event)

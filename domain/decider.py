@@ -12,7 +12,7 @@ from domain.errors import AgentTerminated
 from domain.handoffs import AnyHandoffEvent, ExpireHandoff, HandoffCommand
 from domain.learning import LearningCommand, LearningEvent
 from domain.ledger import Ledger
-from domain.messages import TICKER, Command, Context, Event
+from domain.messages import Command, Context, Event
 from domain.personas import DefinePersona, PersonaDefined
 from domain.settings import SettingChanged, SettingCommand
 from domain.tasks import decide as task_decide
@@ -30,13 +30,21 @@ def execute(ledger: Ledger, command: Command, context: Context) -> tuple[Event, 
     Raises a Rejection, and then the ledger is as it was.
     """
     events = decide(ledger, command, context)
-    if context.actor != TICKER:
-        events = agents.recover(ledger, context.actor) + events
     for event in events:
         evolve(ledger, event, ledger.sequence + 1, context.at)
     ledger.seen(context.actor, context.at, active=not isinstance(command, Heartbeat))
     if isinstance(command, _RENEWING):
         ledger.renew(context.actor, context.at)
+    return events
+
+
+def recover(ledger: Ledger, context: Context) -> tuple[Event, ...]:
+    """A stale agent that speaks is back, whatever becomes of what it asks."""
+    events = agents.recover(ledger, context.actor)
+    if events:
+        ledger.seen(context.actor, context.at, active=False)
+    for event in events:
+        evolve(ledger, event, ledger.sequence + 1, context.at)
     return events
 
 

@@ -19,7 +19,6 @@ from domain.errors import (
     UnknownPersona,
 )
 from domain.messages import Command, Context, Data, Event, Key, Name, TaskId, Text
-from domain.personas import BUILT_IN
 from domain.tasks import evolve as task_evolve
 from domain.tasks import work
 from domain.tasks.commands import Fence
@@ -189,7 +188,7 @@ def _initiate(ledger: "Ledger", command: InitiateHandoff, context: Context) -> t
         raise InvalidCommand(why="A handoff goes to somebody else than its sender.")
     if command.to_agent is not None:
         ledger.active_agent(command.to_agent)
-    if command.to_persona is not None and command.to_persona not in BUILT_IN | ledger.personas:
+    if command.to_persona is not None and not ledger.knows_persona(command.to_persona):
         raise UnknownPersona(persona=command.to_persona)
     events: tuple[Event, ...] = ()
     if task.handoff is not None:

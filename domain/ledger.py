@@ -14,7 +14,7 @@ from domain.errors import AgentTerminated, UnknownAgent
 from domain.handoffs import Handoff
 from domain.learning import OpenEstimate
 from domain.messages import Data, Event
-from domain.personas import Persona
+from domain.personas import BUILT_IN, Persona
 from domain.settings import SettingId, effective
 from domain.tasks.state import Task, TaskBook
 from domain.timers import Timers
@@ -47,6 +47,9 @@ class Ledger:
         if name in self.terminated:
             raise AgentTerminated(agent=name, reason=self.terminated[name])
         raise UnknownAgent(agent=name)
+
+    def knows_persona(self, name: str) -> bool:
+        return name in BUILT_IN or name in self.personas
 
     def capabilities_of(self, agent: Agent) -> frozenset[str]:
         """The agent's own and those its persona brings."""

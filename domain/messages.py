@@ -12,8 +12,11 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta as Constraint
 from msgspec import Struct
 
-Name = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)")]
-"""One NATS token: projects, actors, agents, personas. (`$` alone would allow a line break at the end.)"""
+Name = Annotated[str, Constraint(pattern=r"^(?!_)[A-Za-z0-9_-]{1,64}$(?!\n)")]
+"""One NATS token: projects, actors, agents, personas. A first `_` is reserved for coordctl's own.
+
+(`$` alone would allow a line break at the end.)
+"""
 
 TaskId = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$(?!\n)", max_length=128)]
 """Names joined by dots (`bd-1dez.3`); in a subject it is the tail, so a parent's id selects its children."""
@@ -21,7 +24,6 @@ TaskId = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$
 Key = Annotated[str, Constraint(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$(?!\n)", max_length=128)]
 Title = Annotated[str, Constraint(min_length=1, max_length=500)]
 Text = Annotated[str, Constraint(max_length=100_000)]
-CommandId = Annotated[str, Constraint(pattern=r"^[!-~]{1,128}$(?!\n)")]
 
 SYSTEM_PROJECT = "_system"
 """The reserved project whose settings are every other project's defaults."""
@@ -60,8 +62,9 @@ class Context(Struct, frozen=True, kw_only=True, gc=False):
     traceparent: str | None = None
 
     def new_id(self, prefix: str, index: int = 0) -> str:
-        """An id derived from the command id, so that a command repeated however late names the same thing."""
-        digest = blake2b(f"{self.project}/{self.command_id}/{index}".encode(), digest_size=8).digest()
+        """An id derived from the command's, so that a command repeated however late names the same thing."""
+        origin = f"{self.project}/{self.actor}/{self.command_id}/{index}"
+        digest = blake2b(origin.encode(), digest_size=8).digest()
         number = int.from_bytes(digest, "big")
         return f"{prefix}-" + "".join(_ALPHABET[(number >> (5 * i)) & 31] for i in range(10))
 

@@ -1,7 +1,8 @@
 """Personas: the roles an agent can have. Nineteen are built in; a project may define more."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from msgspec import Meta as Constraint
 from msgspec import Struct
 
 from domain.errors import PersonaExists
@@ -41,7 +42,7 @@ class DefinePersona(Command, frozen=True, kw_only=True):
 
     persona: Name
     definition: Text
-    capabilities: tuple[Key, ...] = ()
+    capabilities: Annotated[tuple[Key, ...], Constraint(max_length=32)] = ()
 
 
 class PersonaDefined(Event, frozen=True, kw_only=True):

@@ -86,7 +86,7 @@ def repeated_answer(request: Request, sequence: int, log: EventLog, codec: Codec
     position = 0
     for row in log.read_project(request.project, sequence - 1, limit_events=MAX_EVENTS_PER_COMMAND):
         recorded = codec.decode(row)
-        if recorded.command_id != request.command_id:
+        if (recorded.actor, recorded.command_id) != (request.actor, request.command_id):
             break
         events.append(recorded.event)
         position, sequence = recorded.position, recorded.sequence

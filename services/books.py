@@ -112,7 +112,7 @@ class Library:
                 recorded = self._codec.decode(row)
                 evolve(book.ledger, recorded.event, recorded.sequence, recorded.at)
                 if recorded.actor != TICKER:
-                    book.answers.carried_out(recorded.command_id, recorded.sequence)
+                    book.answers.carried_out(recorded.actor, recorded.command_id, recorded.sequence)
                 book.last_at = recorded.at
             after = recorded.sequence
         book.ledger.renew_all(book.now(now))

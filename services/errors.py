@@ -20,7 +20,7 @@ class UnknownView(CoordError):
 
 class BadName(CoordError):
     code = "bad_name"
-    says = "{name} cannot name a {kind}: use 1 to 64 letters, digits, _ or -."
+    says = "{name} cannot name a {kind}: use 1 to 64 letters, digits, _ or -, and no _ first."
 
 
 class PayloadTooLarge(CoordError):

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from domain.catalog import COMMANDS
 from domain.errors import CoordError
-from domain.messages import Command
+from domain.messages import SYSTEM_PROJECT, Command
 from services.errors import BadInput, BadName, PayloadTooLarge, UnknownVerb
 
 COMMAND_SUBJECTS = "coord.*.cmd.*.*.*"
@@ -22,7 +22,7 @@ CORRELATION_HEADER = "Coord-Correlation-Id"
 CAUSATION_HEADER = "Coord-Causation-Id"
 TRACE_HEADER = "traceparent"
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NAME = re.compile(rf"(?!_)[A-Za-z0-9_-]{{1,64}}|{SYSTEM_PROJECT}")
 _ID = re.compile(r"[!-~]{1,128}")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _DECODERS: Mapping[str, msgspec.json.Decoder[Command]] = {

@@ -17,7 +17,9 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from typing import TypeVar
 
-from domain.decider import due, execute
+from msgspec.structs import replace
+
+from domain.decider import due, execute, recover
 from domain.errors import CoordError, Rejection
 from domain.handoffs import HandoffInitiated
 from domain.messages import TICKER, Command, Context, Event
@@ -137,20 +139,21 @@ class Writer:
     def _decide(self, book: Book, request: Request, batch: Batch, until: datetime | None = None) -> None:
         """Decide one request on its ledger and note its outcome; `until` is set if it has been waiting."""
         verb = request.command.name
-        sequence = book.answers.sequence_of(request.command_id)
+        sequence = book.answers.sequence_of(request.actor, request.command_id)
         if sequence is not None:
             self._metrics.accepted(verb)
             batch.outcomes.append(Outcome(request, repeats=sequence))
             return
-        earlier = book.answers.refusal_of(request.command_id)
+        earlier = book.answers.refusal_of(request.actor, request.command_id)
         if earlier is not None:
             self._refuse(request, earlier, batch)
             return
         context = request.context(book.now(self._clock()))
+        self._recover(book, context, batch)
         try:
             events = self._execute(book, request.command, context)
         except CoordError as refusal:
-            book.answers.refused(request.command_id, refusal)
+            book.answers.refused(request.actor, request.command_id, refusal)
             self._refuse(request, refusal, batch)
             return
         if not events and self._park(book, request, context.at, until):
@@ -162,6 +165,13 @@ class Writer:
         if not events:
             plain, events = result_unchanged(book.ledger, request.command, request.actor)
         batch.outcomes.append(Outcome(request, told=events, first=first, last=len(batch.stored), plain=plain))
+
+    def _recover(self, book: Book, context: Context, batch: Batch) -> None:
+        """An agent that was stale and speaks is back: an event of its own, and no part of the answer."""
+        back = recover(book.ledger, context)
+        if back:
+            own = replace(context, command_id=f"{context.command_id}:recovered")
+            self._store(book, back, own, batch)
 
     def _refuse(self, request: Request, refusal: CoordError, batch: Batch) -> None:
         self._metrics.refused(request.command.name, refusal.code)
@@ -186,7 +196,7 @@ class Writer:
             return
         sequence = book.ledger.sequence - len(events)
         if context.actor != TICKER:
-            book.answers.carried_out(context.command_id, sequence + 1)
+            book.answers.carried_out(context.actor, context.command_id, sequence + 1)
         for event in events:
             sequence += 1
             stored = self._codec.encode(event, context, sequence)

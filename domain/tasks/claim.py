@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from domain.agents import Agent
     from domain.ledger import Ledger
 
+MAX_NAMED_TASKS = 5
+
 
 def claim(ledger: "Ledger", command: ClaimTask, context: Context) -> tuple[Event, ...]:
     """Nothing that fits is no rejection: the answer is an empty list (or a wait, which the writer keeps)."""
@@ -32,18 +34,21 @@ def _claim_named(ledger: "Ledger", agent: "Agent", name: str, context: Context) 
     if task.holder == agent.id:
         return ()
     if task.status != "queued":
-        raise TaskNotClaimable(task=name, status=task.status, detail=_why_not(task), holder=task.holder)
+        raise TaskNotClaimable(
+            task=name, status=task.status, detail=_why_not(ledger, task), holder=task.holder
+        )
     lacks = task.needs.missing(agent.persona, ledger.capabilities_of(agent))
     if lacks:
         raise TaskDoesNotFit(task=name, needs=lacks, agent=agent.id)
     return (_claimed(ledger, task, agent, context),)
 
 
-def _why_not(task: Task) -> str:
+def _why_not(ledger: "Ledger", task: Task) -> str:
     if task.holder is not None:
         return f" by {task.holder} under fence {task.fence}"
     if task.waiting_for:
-        return ", waiting for " + ", ".join(sorted(task.waiting_for)[:5])
+        names = sorted(task.waiting_for)[:MAX_NAMED_TASKS]
+        return ", waiting for " + ", ".join(f"{name} ({ledger.tasks.status_of(name)})" for name in names)
     if task.run_after is not None and task.status == "blocked":
         return f" until {task.run_after.isoformat()}"
     return ""

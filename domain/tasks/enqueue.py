@@ -17,7 +17,6 @@ from domain.errors import (
 )
 from domain.graph import find_cycle
 from domain.messages import Context, Event
-from domain.personas import BUILT_IN
 from domain.tasks.commands import (
     EnqueuePlan,
     EnqueueTask,
@@ -120,11 +119,7 @@ def _enqueued(
     local: str | None = None,
     done: frozenset[str] | set[str] = frozenset(),
 ) -> TaskEnqueued:
-    if (
-        fields.persona is not None
-        and fields.persona not in BUILT_IN
-        and fields.persona not in ledger.personas
-    ):
+    if fields.persona is not None and not ledger.knows_persona(fields.persona):
         raise UnknownPersona(persona=fields.persona)
     depends_on = tuple(dict.fromkeys(fields.depends_on))
     waiting_for = tuple(d for d in depends_on if d not in ledger.tasks.completed and d not in done)

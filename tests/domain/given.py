@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from domain.agents import SpawnAgent
-from domain.decider import due, evolve, execute
+from domain.decider import due, evolve, execute, recover
 from domain.errors import Rejection
 from domain.ledger import Ledger
 from domain.messages import TICKER, Command, Context, Data, Event
@@ -55,12 +55,15 @@ class Scenario:
         """An actor asks. A refusal must leave the ledger as it was, whatever the test is about."""
         self._asked += 1
         context = self._context(actor, command_id or f"c{self._asked}")
+        back = recover(self.ledger, context)
+        self.log += back
         before = snapshot(self.ledger)
         try:
-            self.events, self.refusal = execute(self.ledger, command, context), None
-            self.log += self.events
+            done, self.refusal = execute(self.ledger, command, context), None
+            self.log += done
+            self.events = back + done
         except Rejection as refusal:
-            self.events, self.refusal = (), refusal
+            self.events, self.refusal = back, refusal
             assert snapshot(self.ledger) == before, "a refused command changed the ledger"
         return self
 

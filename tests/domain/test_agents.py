@@ -11,7 +11,7 @@ from domain.agents import (
     TerminateAgent,
 )
 from domain.decider import due, evolve
-from domain.errors import AgentExists, AgentLimitReached, UnknownAgent, UnknownPersona
+from domain.errors import AgentExists, AgentLimitReached, UnknownAgent, UnknownPersona, UnknownTask
 from domain.errors import AgentTerminated as TerminatedAgent
 from domain.handoffs import AcceptHandoff, HandoffExpired, HandoffInitiated, InitiateHandoff
 from domain.ledger import Ledger
@@ -115,10 +115,10 @@ def test_heartbeats_keep_an_agent_from_going_stale() -> None:
         alive.when("a1", Heartbeat())
 
 
-def test_a_refused_command_does_not_bring_a_stale_agent_back() -> None:
+def test_a_refused_command_too_shows_that_a_stale_agent_is_back() -> None:
     stale = given(agent("a1")).after(seconds=120)
-    stale.when("a1", ClaimTask(task="t9"))
-    assert stale.ledger.agents["a1"].status == "stale"
+    stale.when("a1", ClaimTask(task="t9")).rejected(UnknownTask)
+    assert stale.ledger.agents["a1"].status == "active"
 
 
 def test_an_idle_agent_is_cleaned_up_even_if_it_keeps_saying_that_it_lives() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from domain.decider import due, execute
+from domain.decider import due, execute, recover
 from domain.ledger import Ledger
 from domain.messages import TICKER, Command, Context, Event, Recorded
 from projections.framework import Projection
@@ -29,9 +29,11 @@ class Story:
             self._commands += 1
             command_id = f"{self.project}-{self._commands}"
             context = Context(project=self.project, actor=actor, at=self.now, command_id=command_id)
+            back = recover(self.ledger, context)
+            self._record(back, actor, f"{command_id}:recovered")
             decided = execute(self.ledger, command, context)
             self._record(decided, actor, command_id)
-            events += decided
+            events += back + decided
         return events
 
     def tick(self, seconds: float) -> None:

@@ -21,6 +21,8 @@ BAD = [
     ("coord.main.cmd.op.nothing.enqueue", b"{}", "unknown_verb"),
     ("coord.main.cmd.op.task.expire_lease", b'{"task":"t1"}', "unknown_verb"),
     ("coord.ma:in.cmd.op.task.claim", b"{}", "bad_name"),
+    ("coord._mine.cmd.op.task.claim", b"{}", "bad_name"),
+    ("coord.main.cmd.op.agent.spawn", b'{"agent":"_ticker","persona":"plot"}', "bad_input"),
     ("coord." + "p" * 65 + ".cmd.op.task.claim", b"{}", "bad_name"),
     ("coord.main.cmd.op.task.enqueue", b"", "bad_input"),
     ("coord.main.cmd.op.task.enqueue", b"{", "bad_input"),

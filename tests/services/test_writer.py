@@ -78,6 +78,33 @@ def test_a_repeated_command_gets_its_first_answer_and_does_nothing_twice(servers
     play(servers, scenario)
 
 
+def test_command_ids_of_two_actors_have_nothing_to_do_with_each_other(servers: Servers) -> None:
+    async def scenario(log: EventLog, op: Caller) -> None:
+        async with Caller(servers[1], "main", "other") as other:
+            mine = await op.ask("task.enqueue", {"title": "Mine"}, command_id="1")
+            theirs = await other.ask("task.enqueue", {"title": "Theirs"}, command_id="1")
+        assert mine.result["task"] != theirs.result["task"]
+
+    play(servers, scenario)
+
+
+def test_a_stale_agent_that_speaks_is_answered_as_ever(servers: Servers) -> None:
+    async def scenario(log: EventLog, op: Caller) -> None:
+        await op.ask("setting.set", {"key": "stale_after_s", "value": 1})
+        await spawn(op, "a1", "a2")
+        await op.ask("task.enqueue", {"title": "Slow", "id": "slow"})
+        async with Caller(servers[1], "main", "a1") as a1, Caller(servers[1], "main", "a2") as a2:
+            await a1.ask("task.claim")
+            while names(log).count("agent.went_stale") < 2:
+                await asyncio.sleep(0.05)
+            (lease,) = (await a1.ask("agent.heartbeat")).result["leases"]
+            assert lease["task"] == "slow"
+            assert (await a2.ask("task.claim", {"wait_s": 0.2})).result == {"tasks": []}
+        assert names(log).count("agent.recovered") == 2
+
+    play(servers, scenario)
+
+
 def test_a_repeat_is_recognised_by_the_next_writer_too(servers: Servers) -> None:
     async def run() -> None:
         async with writing(*servers), Caller(servers[1], "main", "op") as op:

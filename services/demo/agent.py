@@ -9,7 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from services.caller import Caller
+from domain.errors import StaleFence
+from services.caller import Caller, Refused
 from services.demo import novel
 from services.demo.board import Board
 from services.demo.novel import Member
@@ -28,7 +29,7 @@ class Pace(Struct, frozen=True):
     backoff_s: float = 1.0
 
 
-FAST = Pace(work_s=0.25, doomed_lease_s=1.0, backoff_s=0.3)
+FAST = Pace(work_s=0.25, doomed_lease_s=1.5, backoff_s=0.3)
 
 Told = set[tuple[str, int]]
 """Tasks with their fences, as agents were told that they hold them."""
@@ -65,7 +66,7 @@ class Agent:
             offer = self._board.offer_to(name, persona)
             lease = await (self._accept(offer.handoff) if offer else self._claim())
             if lease is not None:
-                await self._work(lease)
+                await self._hold_on(lease)
 
     async def _claim(self) -> Lease | None:
         """The next task that fits, or None if there was none for a while."""
@@ -80,6 +81,14 @@ class Agent:
     def _hold(self, lease: Lease) -> Lease:
         self._told.add((lease["task"], lease["fence"]))
         return lease
+
+    async def _hold_on(self, lease: Lease) -> None:
+        """Work as long as the lease holds; when it ran out, on a busy machine, the task is another's."""
+        try:
+            await self._work(lease)
+        except Refused as refused:
+            if refused.code != StaleFence.code:
+                raise
 
     async def _work(self, lease: Lease) -> None:
         task, held = lease["task"], {"task": lease["task"], "fence": lease["fence"]}

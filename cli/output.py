@@ -27,6 +27,12 @@ STYLES: Mapping[str, str] = {
 _UNSEEN = {"project", "brief", "last_command"}
 """What says nothing to people: they named the project, and the others are for programs."""
 
+_PROSE = {
+    "title", "words", "reason", "meaning", "definition", "capabilities", "approach", "why", "lesson",
+    "feature", "surprises", "would_change", "new_patterns", "value", "old", "new", "blocked_by",
+}  # fmt: skip
+"""Columns of any length."""
+
 _INDENTED_CHARS = 80
 
 
@@ -75,10 +81,10 @@ def print_item(context: Context, item: Item, title: str) -> None:
 def print_table(rows: Iterable[Item], columns: Sequence[str]) -> None:
     """Aligned columns; in a pipe never wrapped and never cut."""
     cells = [[cell(row.get(column)) for column in columns] for row in rows]
-    headings = [column.replace("_", " ") for column in columns]
     if sys.stdout.isatty():
-        _print_coloured(headings, cells, columns.index("status") if "status" in columns else None)
+        _print_coloured(columns, cells)
         return
+    headings = [_words(column) for column in columns]
     widths = [max(map(len, texts)) for texts in zip(headings, *cells, strict=True)]
     for line in (headings, *cells):
         click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
@@ -96,7 +102,7 @@ def card(item: Item, title: str) -> list[str]:
     for name, value in shown.items():
         first, *more = _lines(value)
         text = click.style(first, fg=STYLES.get(first)) if name == "status" else first
-        lines.append(f"  {click.style(name.replace('_', ' ').ljust(width), dim=True)}  {text}")
+        lines.append(f"  {click.style(_words(name).ljust(width), dim=True)}  {text}")
         lines += [f"  {'':{width}}  {line}" for line in more]
     return lines
 
@@ -158,15 +164,23 @@ def _as_json(value: Any, indent: int = 0) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=indent).decode()
 
 
-def _print_coloured(headings: Sequence[str], cells: Sequence[Sequence[str]], status: int | None) -> None:
+def _print_coloured(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Prose is folded if the terminal is narrow; ids, names and figures stay whole as long as can be."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*headings, box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(_words(column), no_wrap=column not in _PROSE, overflow="fold")
     for line in cells:
-        texts = [Text(text, style="bright_black" if text == "-" else "") for text in line]
-        if status is not None:
-            texts[status].stylize(STYLES.get(line[status], ""))
-        table.add_row(*texts)
+        styles = [
+            STYLES.get(text, "") if column == "status" else ""
+            for column, text in zip(columns, line, strict=True)
+        ]
+        table.add_row(*map(Text, line, styles))
     Console().print(table)
+
+
+def _words(column: str) -> str:
+    return column.replace("_", " ")

@@ -12,7 +12,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "agents": (
         "agent", "persona", "status", "doing", "since", "completed", "failed", "success_rate", "average_s",
     ),
-    "queue": ("task", "status", "priority", "persona", "title", "holder", "fence", "attempt", "blocked_by"),
+    "queue": ("task", "status", "priority", "persona", "title", "holder", "fence", "blocked_by"),
     "handoffs": ("handoff", "task", "status", "from_agent", "to", "reason", "initiated_at"),
     "settings": ("scope", "user", "key", "value", "source", "meaning"),
     "setting_history": ("position", "at", "by", "scope", "user", "key", "old", "new"),

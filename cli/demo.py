@@ -37,6 +37,8 @@ def demo(fast: bool, keep: bool, as_json: bool) -> None:
     stage = new_stage(silent=as_json)
     try:
         outcome = asyncio.run(_perform(data, fast, stage))
+    except asyncio.CancelledError as error:
+        raise click.Abort from error
     except BaseException:
         click.echo("\n".join(stage.said), err=True)
         raise

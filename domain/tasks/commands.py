@@ -19,7 +19,7 @@ LeaseSeconds = Annotated[float, Constraint(ge=1, le=86_400)]
 Due = Annotated[datetime, Constraint(tz=True)]
 
 
-class Retry(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Retry(Struct, frozen=True, forbid_unknown_fields=True):
     """How often a task is tried, and how long a failed one rests: backoff_s * factor ** (failures - 1)."""
 
     attempts: Annotated[int, Constraint(ge=1, le=100)] = 3

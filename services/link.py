@@ -1,9 +1,13 @@
 """A connection to NATS that may come later than its user, and go at any time."""
 
+import logging
+
 from nats.aio.client import Client
 
 from services.connection import connect
 from services.errors import Unavailable
+
+logger = logging.getLogger(__name__)
 
 
 class Link:
@@ -30,4 +34,12 @@ class Link:
 
     async def close(self) -> None:
         if self._client is not None:
-            await self._client.close()
+            await disconnect(self._client)
+
+
+async def disconnect(client: Client) -> None:
+    """Close a connection; one that is lost may still have something to send, and then the client stumbles."""
+    try:
+        await client.close()
+    except (RuntimeError, OSError) as error:
+        logger.warning("NATS is away, so what waited to be sent to it is lost (%s)", type(error).__name__)

@@ -22,6 +22,7 @@ from services.codec import Codec
 from services.config import Doors
 from services.connection import connect
 from services.doors.reports import ReportDoor
+from services.link import disconnect
 from services.log import EventLog
 from services.serving import Ready
 from services.waiting import ToldToStop, either, first_of, unless
@@ -192,7 +193,7 @@ async def connected(
         await ReportDoor(nats, service, registry, working).open()
         yield nats
     finally:
-        await nats.close()
+        await disconnect(nats)
 
 
 @asynccontextmanager

@@ -21,9 +21,7 @@ class AddressLost(CoordError):
     """Everyone knows the server by its first address."""
 
     code = "address_lost"
-    says = (
-        "The port of {server} was taken while it was down, so everything ends: run `coordctl up` again."
-    )
+    says = "The port of {server} was taken while it was down, so everything ends: run `coordctl up` again."
     retryable = True
 
 

@@ -72,7 +72,6 @@ class Supervisor:
                 await self._keep(stop)
         finally:
             await self._stop()
-            self._state = None
             os.close(writing)
             os.close(reading)
             State.remove(data)
@@ -122,15 +121,19 @@ class Supervisor:
 
     async def _stop(self) -> None:
         """The writer finishes what it has, the relay publishes it, then everything else ends."""
-        if writer := self._children.get("writer"):
-            self._say(NAME, "stopping")
-            await writer.stop(STOP_TIMEOUT_S)
-            await self._drain_relay()
-        await asyncio.gather(*(child.stop(STOP_TIMEOUT_S) for child in self._children.values()))
-        await asyncio.gather(*self._keeping, return_exceptions=True)  # an error among them is on its way up
-        await self._servers.stop()
-        if self._children:
-            self._say(NAME, "stopped")
+        try:
+            if writer := self._children.get("writer"):
+                self._say(NAME, "stopping")
+                await writer.stop(STOP_TIMEOUT_S)
+                await self._drain_relay()
+            await asyncio.gather(*(child.stop(STOP_TIMEOUT_S) for child in self._children.values()))
+            await asyncio.gather(
+                *self._keeping, return_exceptions=True
+            )  # an error of theirs is on its way up
+        finally:
+            self._state = None  # nobody may find it from here on
+            await self._servers.stop()
+        self._say(NAME, "stopped")
 
     async def _drain_relay(self) -> None:
         """Wait until the relay has published the whole log, or cannot."""

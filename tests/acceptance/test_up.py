@@ -154,6 +154,26 @@ def test_servers_of_the_operators_own_are_used(
     assert fresh_nats.is_running()
 
 
+def test_services_end_well_although_their_servers_are_gone(
+    data: Path, database_url: str, fresh_nats: EmbeddedNats
+) -> None:
+    system = System(data / "none", COORD_DATABASE_URL=database_url, COORD_NATS_URL=fresh_nats.url)
+    services = [system.start("serve", name) for name in SERVICES]
+    try:
+        for service in services:
+            assert service.stdout is not None
+            next(line for line in service.stdout if line.endswith("ready\n"))
+        fresh_nats.stop()
+        for service in services:
+            service.terminate()
+        for service in services:
+            said = service.communicate(timeout=30)[0]
+            assert service.returncode == 0, said
+    finally:
+        for service in services:
+            service.kill()
+
+
 def _status(system: System) -> str:
     """The status as JSON, ready or not."""
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cli.output import clean
 from domain.errors import CoordError, NotFound, Rejection
 
 FAULT = 1
@@ -68,7 +69,8 @@ def _say(sentence: str, facts: dict[str, Any], as_json: bool) -> None:
 
         click.echo(msgspec.json.encode({"ok": False, "error": facts}, enc_hook=str))
     else:
-        click.echo(f"{click.style('Error:', fg='red')} {sentence}", file=sys.stderr)
+        lines = "\n".join(map(clean, sentence.splitlines()))
+        click.echo(f"{click.style('Error:', fg='red')} {lines}", file=sys.stderr)
 
 
 def _came_over_the_wire(error: CoordError) -> bool:

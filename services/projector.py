@@ -31,6 +31,9 @@ from services.tracking import Tracked, advance, set_up, tracked
 
 BATCH_EVENTS = 2_000
 
+_PACE_S = 0.02
+"""Rest after a batch that was not full: under load a few large batches cost far less than many small ones."""
+
 _IDLE_TIMEOUT_S = 1.0
 _LEAD_TIMEOUT_S = 1
 _FIRST_BACKOFF_S = 0.1
@@ -116,6 +119,8 @@ class Projector:
                     if until_idle and not rebuilds.running:
                         return
                     self._log.wait_past(session.front, _IDLE_TIMEOUT_S)
+                elif events < self._batch_events and not until_idle:
+                    stop.wait(_PACE_S)
 
     def _report(self, session: "_Session", events: int) -> None:
         lag_events = self._log.head() - session.position if events >= self._batch_events else 0

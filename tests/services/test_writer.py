@@ -96,7 +96,7 @@ def test_a_stale_agent_that_speaks_is_answered_as_ever(servers: Servers) -> None
         async with Caller(servers[1], "main", "a1") as a1, Caller(servers[1], "main", "a2") as a2:
             await a1.ask("task.claim")
             while names(log).count("agent.went_stale") < 2:
-                await asyncio.sleep(0.05)
+                assert await asyncio.to_thread(log.wait_past, log.head(), 10)
             (lease,) = (await a1.ask("agent.heartbeat")).result["leases"]
             assert lease["task"] == "slow"
             assert (await a2.ask("task.claim", {"wait_s": 0.2})).result == {"tasks": []}

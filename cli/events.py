@@ -70,7 +70,6 @@ def _events(
 ) -> "Iterator[Recorded]":
     """The project's events after a sequence; then, if it follows, those to come."""
     codec = new_codec()
-    position = 0
     end = log.head() if until is None else until
     while True:
         while rows := log.read_project(project, after, end, BATCH_EVENTS):
@@ -78,9 +77,8 @@ def _events(
             after = rows[-1][2]
         if not follow:
             return
-        position = end
-        while not log.wait_past(position, WAIT_S):
-            pass
+        while not log.wait_past(end, WAIT_S):
+            pass  # so long as nothing happens
         end = log.head()
 
 

@@ -1,6 +1,7 @@
 """Every verb of `coordctl` as its users have it: operators, agents, scripts."""
 
 import json
+import os
 import signal
 import threading
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import Shell
+
+FOLLOW_TIMEOUT_S = 30
 
 
 @pytest.fixture
@@ -100,6 +103,23 @@ def test_what_was_just_added_is_always_listed(shell: Shell) -> None:
     for count in range(1, 9):
         shell("task", "add", f"Task {count}")
         assert len(shell.json("task", "list")) == count
+
+
+def test_a_read_waits_for_a_projector_that_is_behind_and_says_if_it_stays_so(shell: Shell) -> None:
+    projector = shell.system.pid("projector")
+    assert projector is not None
+    os.kill(projector, signal.SIGSTOP)
+    try:
+        shell("task", "add", "One")
+        output, warning, code = shell.run("task", "list", "--json")
+        assert (json.loads(output), code) == ([], 0)
+        assert "Warning: The read models stand at position" in warning
+        going_on = threading.Timer(0.3, os.kill, [projector, signal.SIGCONT])
+        going_on.start()
+        assert [row["title"] for row in shell.json("task", "list")] == ["One"]
+        going_on.join()
+    finally:
+        os.kill(projector, signal.SIGCONT)
 
 
 def test_a_failed_task_is_retried_dies_and_is_revived(working: Shell) -> None:
@@ -267,11 +287,14 @@ def test_events_are_printed_from_the_log(working: Shell) -> None:
 def test_events_are_followed_until_interrupted(working: Shell) -> None:
     following = working.system.start("--project", working.project, "events", "--follow", "--json")
     assert following.stdout is not None
+    watchdog = threading.Timer(FOLLOW_TIMEOUT_S, following.kill)
+    watchdog.start()
     told = [json.loads(following.stdout.readline())["sequence"] for _ in range(5)]
     working("task", "complete", "t1", "--agent", "a1")
     told += [json.loads(following.stdout.readline())["sequence"] for _ in range(2)]
     following.send_signal(signal.SIGINT)
-    rest, _ = following.communicate(timeout=30)
+    rest, _ = following.communicate()
+    watchdog.cancel()
     assert (told, rest, following.returncode) == ([1, 2, 3, 4, 5, 6, 7], "", 0)
 
 

@@ -152,6 +152,7 @@ def test_common_options_stand_before_or_after_the_command(shell: Shell) -> None:
     assert before == after
     assert msgspec.json.decode(before)[0]["title"] == "Elsewhere"
     assert shell.json("task", "list") == []
+    assert msgspec.json.decode(shell("--json", "status"))["ready"] is True
 
 
 def test_the_actor_is_the_login_name_unless_one_is_named(shell: Shell) -> None:

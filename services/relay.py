@@ -30,6 +30,9 @@ LEADER = "coord.relay"
 WINDOW_BYTES = 8 * 2**20
 
 _LEAD_TIMEOUT_S = 1.0
+_PACE_S = 0.01
+"""Rest after a window that was not full: a few large windows cost far less than many small ones."""
+
 _IDLE_TIMEOUT_S = 1.0
 _FIRST_BACKOFF_S = 0.1
 _LAST_BACKOFF_S = 5.0
@@ -130,8 +133,11 @@ class Relay:
         resumed_at = self._position
         try:
             while not stop.is_set():
-                if not await self._step(publisher):
+                published = await self._step(publisher)
+                if published == 0:
                     await self._idle(publisher, leadership, tail)
+                elif published < publisher.window_events:
+                    await asyncio.sleep(_PACE_S)
         except StreamChanged as error:
             _log.warning("%s", error)
         except PublishRefused as error:
@@ -139,14 +145,14 @@ class Relay:
                 raise  # again at once would be as futile
             _log.warning("%s", error)
 
-    async def _step(self, publisher: Publisher) -> bool:
-        """Publish what the log has next; false if it has nothing."""
+    async def _step(self, publisher: Publisher) -> int:
+        """Publish what the log has next, a window at most; returns how many events that were."""
         rows = await asyncio.to_thread(self._log.read, self._position, publisher.window_events)
         for window in _windows(rows):
             await publisher.publish(window, self._position)
             self._position = window[-1][0]
             self._published_at = datetime.now(UTC)
-        return bool(rows)
+        return len(rows)
 
     async def _idle(self, publisher: Publisher, leadership: Leadership, tail: LogTail) -> None:
         """Wait for events; when there are none for a while, look whether all is as it was left."""

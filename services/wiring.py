@@ -29,7 +29,7 @@ from services.serving import Ready
 from services.waiting import ToldToStop, either, first_of, unless
 
 WRITER_LOCK = "coord.writer"
-SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.00003
 FOLLOWER_NICENESS = 5
 """What follows the log gives way to the writer: somebody waits for its answers."""
 

@@ -7,7 +7,6 @@ there, because a process should not load the others' libraries.
 
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -30,9 +29,6 @@ from services.waiting import ToldToStop, either, first_of, unless
 
 WRITER_LOCK = "coord.writer"
 SWITCH_INTERVAL_S = 0.00003
-FOLLOWER_NICENESS = 5
-"""What follows the log gives way to the writer: somebody waits for its answers."""
-
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 2.0
 
@@ -78,7 +74,6 @@ async def run_relay(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
     from services.metrics import watch_relay
     from services.relay import Relay
 
-    os.nice(FOLLOWER_NICENESS)
     log = await opened_log(doors, stop)
     relay = Relay(log, doors.database_url, doors.nats_url)
     registry = new_registry()
@@ -97,7 +92,6 @@ async def run_projector(doors: Doors, stop: asyncio.Event, ready: Ready) -> None
     from services.tables import connected as connected_to_tables
     from services.tracking import set_up
 
-    os.nice(FOLLOWER_NICENESS)
     log = await opened_log(doors, stop)
     projector = Projector(log, codec(), doors.database_url, PROJECTIONS)
     registry = new_registry()

@@ -5,9 +5,10 @@ positions become visible in their order and no reader skips one; holes do occur 
 positions). The primary key (project, sequence) is the fence between two writers: the later batch fails whole.
 
 An append is one call of the function `coord.append_events`, so one round trip: lock, column arrays, NOTIFY
-with the last position, ids. Measured with fsync on, events/s at 1, 10, 100, 1000 per call, on two cores:
-function 3,900 / 26,000 / 92,000 / 137,000; the same statements in a pipeline 1,700 / 14,700 / 72,000 /
-135,000; a bare `INSERT … unnest` without a lock 4,000 / 25,000 / 94,000 / 131,000.
+with the last position, ids. Measured with fsync on, events/s at 1, 10, 100, 1000 per call, on two cores, the
+statements alone: function 3,900 / 26,000 / 92,000 / 137,000; the same in a pipeline 1,700 / 14,700 / 72,000 /
+135,000; a bare `INSERT … unnest` without a lock 4,000 / 25,000 / 94,000 / 131,000. Through `append`: 2,900 /
+22,000 / 77,000 / 107,000.
 
 Touches its table and function, advisory locks, and the notification channel `coord_events`.
 """

@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 class PublishRefused(CoordError):
     code = "publish_refused"
-    says = "JetStream did not take the event at position {position}: {why}."
+    says = "JetStream did not take all {events} events from position {first} to {last}: {why}."
     retryable = True
 
 
@@ -63,6 +63,7 @@ class LastEvent(Struct, frozen=True):
     """The last event in the stream."""
 
     position: int
+    subject: str
     body: bytes
 
 
@@ -95,6 +96,7 @@ class Publisher:
         self._last = 0
         self._replicated = False
         self.window_events = 1
+        """How many events to publish next: grows while all goes well; refusals shrink it to the culprit."""
 
     async def resume(self) -> LastEvent | None:
         """Find the stream, or create it, and return the last event in it; None if there is none."""
@@ -106,7 +108,6 @@ class Publisher:
                 break
             found = await self._last_event(info.state, self._last) or found
             self._last = info.state.last_seq  # others may have added to it while we looked: look at that too
-        self.window_events = 1  # at first, so that the answer names what is refused
         return found
 
     async def check(self) -> None:
@@ -127,8 +128,9 @@ class Publisher:
         ack: dict[str, Any] = json.loads((await self._connection.answer(request)).data)
         expected = self._last + len(rows)
         if ack.get("seq") != expected:
+            self.window_events = max(1, len(rows) // 2)
             why = ack.get("error", {}).get("description") or f"it answered {ack}"
-            raise PublishRefused(position=row[0], why=why)
+            raise PublishRefused(first=rows[0][0], last=row[0], events=len(rows), why=why)
         self._last = expected
         self.window_events = min(2 * self.window_events, WINDOW_EVENTS)
 
@@ -164,7 +166,7 @@ class Publisher:
             message: RawStreamMsg = await self._connection.answer(jetstream.get_msg(STREAM, sequence))
             position = (message.headers or {}).get(POSITION, "")
             if position.isdecimal():
-                return LastEvent(int(position), message.data or b"")
+                return LastEvent(int(position), message.subject or "", message.data or b"")
         if state.messages == 0 or (first == after + 1 and state.last_seq - after <= _FOREIGN_MESSAGES):
             return None  # we have looked at all there is, and the relay has never published to it
         raise StreamForeign(stream=STREAM, count=state.last_seq - first + 1, subjects=SUBJECTS)

@@ -22,7 +22,7 @@ from domain.errors import CoordError
 from services.codec import Row
 from services.log import EventLog, Leadership, LogTail
 from services.publisher import Publisher, PublishRefused, StreamChanged, connected
-from services.stream import POSITION, PREVIOUS, SEQUENCE, STREAM, SUBJECTS, subject_of
+from services.stream import POSITION, PREVIOUS, SEQUENCE, STREAM, SUBJECTS, subject_for, subject_of
 
 __all__ = ["POSITION", "PREVIOUS", "SEQUENCE", "STREAM", "SUBJECTS", "Relay", "subject_of"]
 
@@ -121,8 +121,8 @@ class Relay:
     async def _resume(self, publisher: Publisher) -> None:
         last = await publisher.resume()
         if last is not None:
-            rows = await asyncio.to_thread(self._log.read, last.position - 1, 1)
-            if not rows or (rows[0][0], rows[0][4]) != (last.position, last.body):
+            rows = await asyncio.to_thread(self._log.read, last.position - 1, 1, until=last.position)
+            if not any((subject_for(row), row[4]) == (last.subject, last.body) for row in rows):
                 raise StreamDiffers(stream=STREAM, position=last.position)
         self._position = last.position if last else 0
 
@@ -130,7 +130,6 @@ class Relay:
         self, publisher: Publisher, leadership: Leadership, tail: LogTail, stop: asyncio.Event
     ) -> None:
         """Publish until `stop` is set, or the stream is found changed and must be looked at anew."""
-        resumed_at = self._position
         try:
             while not stop.is_set():
                 published = await self._step(publisher)
@@ -141,8 +140,8 @@ class Relay:
         except StreamChanged as error:
             _log.warning("%s", error)
         except PublishRefused as error:
-            if self._position == resumed_at:
-                raise  # again at once would be as futile
+            if error.facts["events"] == 1:
+                raise  # it is this event that is refused: again at once would be as futile
             _log.warning("%s", error)
 
     async def _step(self, publisher: Publisher) -> int:

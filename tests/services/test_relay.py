@@ -23,6 +23,8 @@ from nats.js.api import StreamInfo
 from services.embedded import EmbeddedNats
 from services.embedded.nats import binary, free_addresses
 from services.log import EventLog, LogConflict
+from services.publisher import Publisher, PublishRefused
+from services.publisher import connected as publishing
 from services.relay import STREAM, Relay, subject_of
 
 DEADLINE_S = 60.0
@@ -106,6 +108,16 @@ async def stores(client: Client, count: int) -> None:
     async def holds() -> bool:
         info = await info_of(client)
         return info is not None and info.state.messages >= count
+
+    await until(holds)
+
+
+async def pester(client: Client, log: EventLog, appending: asyncio.Task[None], *relays: Relay) -> None:
+    """Publish what is no event where only events belong, until the relays have caught up all the same."""
+
+    async def holds() -> bool:
+        await client.publish("coord.p.evt.not.an.event", b"{}")
+        return appending.done() and max(relay.position for relay in relays) == log.head()
 
     await until(holds)
 
@@ -286,10 +298,38 @@ def test_what_others_slip_into_the_stream_displaces_no_event(
         async with connected(fresh_nats.url) as client, running(relay):
             await stores(client, 0)
             appending = asyncio.create_task(asyncio.to_thread(append, log, 6_000))
-            while not appending.done() or relay.position != log.head():
-                await client.publish("coord.p.evt.not.an.event", b"{}")
-                await asyncio.sleep(random.uniform(0, 0.02))
+            await pester(client, log, appending, relay)
             await assert_complete(log, client)
+
+    asyncio.run(scenario())
+
+
+def test_a_relay_that_has_been_overtaken_repeats_nothing(
+    log: EventLog, database_url: str, fresh_nats: EmbeddedNats
+) -> None:
+    async def scenario() -> None:
+        append(log, 20)
+        rows = log.read(0, 20)
+        async with connected(fresh_nats.url) as client:
+            async with publishing(fresh_nats.url) as overtaken, publishing(fresh_nats.url) as leading:
+                publishers = [Publisher(connection, replicas=1) for connection in (overtaken, leading)]
+                for publisher in publishers:
+                    assert await publisher.resume() is None
+                await publishers[1].publish(rows, 0)
+                await forgotten(client)
+                with pytest.raises(PublishRefused):
+                    await publishers[0].publish(rows, 0)
+            await assert_complete(log, client)
+
+    async def forgotten(client: Client) -> None:
+        """Wait until the server no longer recognises the ids it has seen, as after a long pause."""
+
+        async def holds() -> bool:
+            ack = await client.jetstream().publish("coord.p.evt.x.y.z", headers={"Nats-Msg-Id": "probe"})
+            return not ack.duplicate
+
+        await holds()
+        await until(holds)
 
     asyncio.run(scenario())
 
@@ -359,9 +399,7 @@ def test_a_replicated_stream_is_complete_too_whatever_others_slip_in(
             await caught_up(log, *relays)
             async with connected(url) as client:
                 appending = asyncio.create_task(asyncio.to_thread(append, log, 4_000))
-                while not appending.done() or max(relay.position for relay in relays) != log.head():
-                    await client.publish("coord.p.evt.not.an.event", b"{}")
-                    await asyncio.sleep(random.uniform(0, 0.05))
+                await pester(client, log, appending, *relays)
                 info = await info_of(client)
                 assert info is not None
                 assert info.config.num_replicas == 3

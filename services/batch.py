@@ -95,7 +95,7 @@ def repeated_answer(request: Request, sequence: int, log: EventLog, codec: Codec
 
 
 def refuse_all(requests: Sequence[Request], why: str) -> None:
-    """Tell every caller that nothing was changed and that asking again is right."""
+    """Tell every caller to ask again under the same command id: that tells what became of it."""
     answer = encode_error(Unavailable(what="The log", why=why))
     for request in requests:
         request.answer(answer)

@@ -1,12 +1,12 @@
 """Folding batches of events into a projection's table, with the rows it touched lately kept in memory."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
 from domain.messages import Recorded
-from projections.framework import Key
+from projections.framework import Key, Touch
 from services.tables import Connection, Table
 
 R = TypeVar("R", bound=Struct)
@@ -53,6 +53,13 @@ class RowCache(Generic[R]):
         self._young, self._old, self._young_bytes = {}, {}, 0
 
 
+class Loaded(Struct, Generic[R], frozen=True):
+    """A batch, the rows that each of its events touches, and those rows as they were before."""
+
+    touched: list[tuple[Recorded, Sequence[Touch]]]
+    before: dict[Key, R]
+
+
 class Folder(Generic[R]):
     """Applies events to a table. Use it only while nobody else writes the table, and within a transaction.
 
@@ -65,24 +72,30 @@ class Folder(Generic[R]):
 
     def fold(self, connection: Connection, batch: Sequence[Recorded]) -> None:
         """Bring the table from before this batch to after it."""
+        self.write(connection, self.load(connection, batch))
+
+    def load(self, connection: Connection, batch: Sequence[Recorded]) -> Loaded[R]:
+        """Read what a batch touches."""
         projection = self.table.projection
         touched = [(recorded, touches) for recorded in batch if (touches := projection.touches(recorded))]
+        if projection.append_only:
+            return Loaded(touched, {})
         keys = {key for _, touches in touched for key, _ in touches}
-        before = {} if projection.append_only else self._rows(connection, keys)
-        rows = dict(before)
-        for recorded, touches in touched:
-            projection.fold_into(rows, recorded, touches)
+        rows = self._cache.find(keys)
+        rows |= self.table.load(connection, [key for key in keys if key not in rows])
+        return Loaded(touched, rows)
+
+    def write(self, connection: Connection, loaded: Loaded[R]) -> None:
+        """Fold what was loaded and write what has changed; reads nothing, so it may stand in a pipeline."""
+        before, rows = loaded.before, dict(loaded.before)
+        for recorded, touches in loaded.touched:
+            self.table.projection.fold_into(rows, recorded, touches)
         changed = [row for key, row in rows.items() if row is not before.get(key)]
         gone = [key for key in before if key not in rows]
         sent_bytes = self.table.write(connection, changed, gone)
-        if not projection.append_only:
+        if not self.table.projection.append_only:
             self._cache.keep(rows, gone, sent_bytes)
 
     def forget(self) -> None:
         """Read rows from the table again."""
         self._cache.clear()
-
-    def _rows(self, connection: Connection, keys: set[Key]) -> dict[Key, Any]:
-        rows = self._cache.find(keys)
-        rows |= self.table.load(connection, [key for key in keys if key not in rows])
-        return rows

@@ -196,9 +196,12 @@ class _Session:
         with self._connection.transaction():
             if tracked(self._connection, list(group), lock=True) != group:
                 return False
-            for name in group:
-                self._folders[name].fold(self._connection, batch)
-            advance(self._connection, list(group), end)
+            folders = [self._folders[name] for name in group]
+            work = [(folder, folder.load(self._connection, batch)) for folder in folders]
+            with self._connection.pipeline():  # Postgres writes one table while the next is folded
+                for folder, loaded in work:
+                    folder.write(self._connection, loaded)
+                advance(self._connection, list(group), end)
         for name, each in group.items():
             self._tracked[name] = Tracked(
                 name=name, version=each.version, table_name=each.table_name, position=end

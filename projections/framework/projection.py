@@ -1,7 +1,7 @@
 """The declaration of a read model, and how an event finds the rows it changes. Pure."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
@@ -27,6 +27,8 @@ _Route = tuple[_KeyReader, _Apply]
 
 Touch = tuple[Key, _Apply]
 """A row that an event changes, and how."""
+
+_NOTHING: Sequence[Touch] = ()
 
 
 class FoldFailed(CoordError):
@@ -137,7 +139,7 @@ class Projection(Generic[R]):
         """Reads the primary key of a row."""
         return attrgetter(*self.primary_key)
 
-    def touches(self, recorded: Recorded) -> list[Touch]:
+    def touches(self, recorded: Recorded) -> Sequence[Touch]:
         """The rows an event changes, each with the fold that does it, in the order they are declared."""
         kind = type(recorded.event)
         routes = self._routes.get(kind)
@@ -147,13 +149,15 @@ class Projection(Generic[R]):
                 for fold in self.folds
                 if issubclass(kind, fold.event)
             )
+        if not routes:
+            return _NOTHING  # the usual case: most events concern few projections
         return [(key, apply) for read_keys, apply in routes for key in read_keys(recorded)]
 
     def fold_into(
         self,
         rows: MutableMapping[Key, R],
         recorded: Recorded,
-        touches: list[Touch] | None = None,
+        touches: Sequence[Touch] | None = None,
     ) -> None:
         """Apply an event to rows held by their primary keys; `touches`, if known already, are the event's."""
         for key, apply in self.touches(recorded) if touches is None else touches:

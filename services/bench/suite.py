@@ -85,7 +85,7 @@ async def _transport(system: System, sizes: Sizes) -> dict[int, float]:
     with running_echo(system.nats_url):
         for in_flight in IN_FLIGHT:
             async with Load(system.nats_url, "bench", ROOT) as load:
-                rate = await workloads.claim_and_complete(load, _agents(in_flight), sizes.seconds)
+                rate = await workloads.claim_and("task.complete", load, _agents(in_flight), sizes.seconds)
                 rates[in_flight] = rate.per_second
     return rates
 
@@ -120,7 +120,7 @@ async def _independent(system: System, sizes: Sizes, limits: dict[int, float]) -
             await workloads.enqueue(load, int(TASKS_PER_SECOND * sizes.seconds))
             await system.settled()
             async with lag_sampled(system) as lags:
-                rate = await workloads.claim_and_complete(load, agents, sizes.seconds)
+                rate = await workloads.claim_and("task.complete", load, agents, sizes.seconds)
         most = in_flight == max(IN_FLIGHT)
         name = f"claim, complete; {in_flight} in flight"
         limit = limits[in_flight]
@@ -183,7 +183,7 @@ async def _long_queues(system: System, sizes: Sizes) -> AsyncIterator[Figure]:
             await workloads.enqueue(load, queued)
             grown = system.rss_bytes("writer") - before
             await system.settled()
-            rate = (await workloads.claim_and_release(load, agents, sizes.seconds)).per_second
+            rate = (await workloads.claim_and("task.release", load, agents, sizes.seconds)).per_second
         first = first or rate
         yield Figure(
             name=f"claims with {queued} tasks queued", value=rate, unit="commands/s", target=0.75 * first

@@ -90,8 +90,11 @@ async def enqueue(load: Load, tasks: int, plans_in_flight: int = 8) -> None:
         await asyncio.gather(*plans)
 
 
-async def claim_and_complete(load: Load, agents: Sequence[str], seconds: float) -> Rate:
-    """Every agent claims one task and completes it, again and again: two commands a task."""
+async def claim_and(verb: str, load: Load, agents: Sequence[str], seconds: float) -> Rate:
+    """Every agent claims one task and does this to it, again and again: two commands a task.
+
+    `task.complete` works the queue off; `task.release` leaves it as long as it is.
+    """
     laps: list[float] = []
     began = perf_counter()
     until = began + seconds
@@ -101,25 +104,7 @@ async def claim_and_complete(load: Load, agents: Sequence[str], seconds: float) 
             (lease,) = await claim(load, agent, b"{}")
             laps.append(perf_counter() - start)
             start = perf_counter()
-            await must(load, agent, "task.complete", lease)
-            laps.append(perf_counter() - start)
-
-    await asyncio.gather(*(work(agent) for agent in agents))
-    return _rate(laps, perf_counter() - began)
-
-
-async def claim_and_release(load: Load, agents: Sequence[str], seconds: float) -> Rate:
-    """Every agent claims the next task and puts it back, so that the queue stays as long as it is."""
-    laps: list[float] = []
-    began = perf_counter()
-    until = began + seconds
-
-    async def work(agent: str) -> None:
-        while (start := perf_counter()) < until:
-            (lease,) = await claim(load, agent, b"{}")
-            laps.append(perf_counter() - start)
-            start = perf_counter()
-            await must(load, agent, "task.release", lease)
+            await must(load, agent, verb, lease)
             laps.append(perf_counter() - start)
 
     await asyncio.gather(*(work(agent) for agent in agents))

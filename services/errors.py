@@ -10,7 +10,7 @@ class BadInput(CoordError):
 
 class UnknownVerb(CoordError):
     code = "unknown_verb"
-    says = "There is no command {verb}; `coordctl --help` and docs/protocol.md list those there are."
+    says = "There is no command {verb}; there are {verbs}."
 
 
 class UnknownView(CoordError):

@@ -76,7 +76,7 @@ def parse_command(verb: str, payload: bytes) -> Command:
     """Raises UnknownVerb, PayloadTooLarge or BadInput."""
     decoder = _DECODERS.get(verb)
     if decoder is None:
-        raise UnknownVerb(verb=verb)
+        raise UnknownVerb(verb=verb, verbs=", ".join(sorted(COMMANDS)))
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise PayloadTooLarge(size=len(payload), limit=MAX_PAYLOAD_BYTES)
     check_json(verb, payload)

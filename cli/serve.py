@@ -1,7 +1,6 @@
 """`coordctl serve`: one service as a process, for `up`, for containers and for other supervisors."""
 
 import asyncio
-import os
 import sys
 from functools import partial
 
@@ -11,9 +10,6 @@ from cli.context import Context, pass_context
 from services.roster import SERVICES
 
 UNAVAILABLE = 5
-FOLLOWERS = ("relay", "projector")
-FOLLOWER_NICENESS = 5
-"""What follows the log gives way to the writer: somebody waits for its answers."""
 
 
 @click.command()
@@ -37,8 +33,6 @@ def serve(
     from services import logs, serving, wiring
 
     logs.set_up(service, context.log_format)
-    if service in FOLLOWERS:
-        os.nice(FOLLOWER_NICENESS)
     run = partial(wiring.RUNS[service], context.doors())
     if service == "gateway":
         run = partial(run, host=host, port=context.config().http_port or 0)

@@ -1,6 +1,7 @@
 """`coordctl serve`: one service as a process, for `up`, for containers and for other supervisors."""
 
 import asyncio
+import os
 import sys
 from functools import partial
 
@@ -10,6 +11,9 @@ from cli.context import Context, pass_context
 from services.roster import SERVICES
 
 UNAVAILABLE = 5
+NICENESS = {"writer": 3, "relay": 3}
+"""Who gives way when the processors are full: else the projector, which has the most work to do for an event,
+falls ever further behind the writer that makes them."""
 
 
 @click.command()
@@ -33,6 +37,7 @@ def serve(
     from services import logs, serving, wiring
 
     logs.set_up(service, context.log_format)
+    os.nice(NICENESS.get(service, 0))
     run = partial(wiring.RUNS[service], context.doors())
     if service == "gateway":
         run = partial(run, host=host, port=context.config().http_port or 0)

@@ -205,6 +205,7 @@ async def _backlog(system: System, sizes: Sizes) -> AsyncIterator[Figure]:
         with system.paused("projector"):
             await workloads.enqueue(load, sizes.backlog_tasks)
             await workloads.claim_many(load, agents, sizes.backlog_tasks)
+            await system.relayed()
             with system.connect() as connection:
                 head, projected = system.positions(connection)
         began = perf_counter()

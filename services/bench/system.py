@@ -18,7 +18,9 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from services.config import State
+from services.connection import connect
 from services.errors import Unavailable
+from services.relay import STREAM
 
 UP_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 120.0
@@ -57,6 +59,21 @@ class System:
         (head,) = connection.execute(_HEAD).fetchone() or (0,)
         (projected,) = connection.execute(_PROJECTED).fetchone() or (0,)
         return head, projected
+
+    async def relayed(self) -> None:
+        """Wait until the stream holds every event. Raises Unavailable if it never does."""
+        nats = await connect(self.nats_url, "bench-stream")
+        try:
+            with self.connect() as connection:
+                until = perf_counter() + SETTLE_TIMEOUT_S
+                while perf_counter() < until:
+                    (events,) = connection.execute("SELECT count(*) FROM coord.events").fetchone() or (0,)
+                    if (await nats.jetstream().stream_info(STREAM)).state.messages >= events:
+                        return
+                    await asyncio.sleep(SAMPLE_S)
+        finally:
+            await nats.close()
+        raise Unavailable(what="The relay", why="it did not catch up")
 
     async def settled(self) -> None:
         """Wait until the read models have caught up. Raises Unavailable if they never do."""

@@ -131,7 +131,12 @@ class Writer:
         for request in requests:
             book = self._library.opened(request.project)
             if book is None:
-                book = await self._in_committer(self._library.open, request.project, self._clock())
+                try:
+                    book = await self._in_committer(self._library.open, request.project, self._clock())
+                except CoordError as error:
+                    self._metrics.refused(request.command.name, error.code)
+                    refuse_all([request], str(error))
+                    continue
             self._decide(book, request, batch)
             touched.add(request.project)
         return touched
@@ -149,7 +154,8 @@ class Writer:
             self._refuse(request, earlier, batch)
             return
         context = request.context(book.now(self._clock()))
-        self._recover(book, context, batch)
+        if until is None:  # a claim that waits is tried again by us: no sign of life of its agent
+            self._recover(book, context, batch)
         try:
             events = self._execute(book, request.command, context)
         except CoordError as refusal:

@@ -326,6 +326,21 @@ def test_commands_go_on_after_postgres_was_killed(
     play(servers, scenario)
 
 
+def test_a_project_that_cannot_be_read_is_refused_until_it_can(
+    servers: Servers, postgres_server: EmbeddedPostgres
+) -> None:
+    async def scenario(log: EventLog, op: Caller) -> None:
+        async with Caller(servers[1], "other", "op") as other:
+            await op.ask("task.enqueue", {"title": "Before"})
+            postgres_server.stop()
+            asked = asyncio.create_task(other.ask("task.enqueue", {"title": "New"}))
+            postgres_server.start()
+            await asked
+        assert names(log, "other") == ["task.enqueued"]
+
+    play(servers, scenario)
+
+
 def test_system_settings_are_every_projects_defaults(servers: Servers) -> None:
     async def scenario(log: EventLog, op: Caller) -> None:
         async with Caller(servers[1], "_system", "op") as system:

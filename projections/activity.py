@@ -61,7 +61,7 @@ ACTIVITY = Projection(
     row=ActivityRow,
     key=("position",),
     folds=(on(Event, told, key=position),),
-    indexes=(("project", "entity"), ("project", "agent")),
+    indexes=(("project", "entity"),),
     queries={
         "projects": "WITH RECURSIVE found (name) AS ("
         "(SELECT project FROM {table} ORDER BY project LIMIT 1) UNION ALL SELECT"
@@ -70,6 +70,7 @@ ACTIVITY = Projection(
         ") SELECT name AS project FROM found WHERE name IS NOT NULL",
     },
     append_only=True,
+    record=True,
 )
 
 ACTIVITY_VIEW = View(

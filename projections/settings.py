@@ -14,12 +14,13 @@ from projections.views import Page, View
 
 
 class SettingRow(Row, frozen=True, kw_only=True):
-    """A value that was set and not taken away. `user` is empty but for scope `user`."""
+    """A value that was set; `unset` if it was taken away. `user` is empty but for scope `user`."""
 
     scope: Scope
     user: str
     key: str
     value: Data
+    unset: bool
     set_by: str
     set_at: datetime
 
@@ -71,15 +72,14 @@ class SettingHistoryParams(Page, frozen=True, kw_only=True):
     agent: str | None = None
 
 
-def changed(_: SettingRow | None, event: SettingChanged, recorded: Recorded) -> SettingRow | None:
-    if event.unset:
-        return None
+def changed(_: SettingRow | None, event: SettingChanged, recorded: Recorded) -> SettingRow:
     return SettingRow(
         project=recorded.project,
         scope=event.scope,
         user=event.user,
         key=event.key,
         value=event.new,
+        unset=event.unset,
         set_by=recorded.actor,
         set_at=recorded.at,
     )
@@ -107,6 +107,7 @@ def effective(rows: Sequence[SettingRow], params: SettingParams) -> list[Effecti
 
     A user's settings are the user's or the default; users who set nothing have none but if asked for.
     """
+    rows = [row for row in rows if not row.unset]
     system = {row.key: row for row in rows if row.scope == "system"}
     project = {row.key: row for row in rows if row.scope == "project"}
     found = [
@@ -155,7 +156,7 @@ def _effective(
 
 SETTINGS = Projection(
     name="settings",
-    version=1,
+    version=2,
     row=SettingRow,
     key=("scope", "user", "key"),
     folds=(on(SettingChanged, changed),),
@@ -168,6 +169,7 @@ SETTING_HISTORY = Projection(
     key=("position",),
     folds=(on(SettingChanged, noted, key=position),),
     append_only=True,
+    record=True,
 )
 
 SETTINGS_VIEW = View(

@@ -99,7 +99,11 @@ class Projection(Generic[R]):
     `row` is a frozen Struct whose first field is `project`; `key` names the fields that, with the project,
     tell its rows apart. `indexes` are further column lists to index. `queries` are named SELECTs over
     `{table}` with %(name)s parameters. `append_only` promises that each row is made by one event and never
-    touched again: such rows are written without looking for older ones.
+    touched again: such rows are written without looking for older ones. A `record` tells what happened, and
+    so a restore, which undoes what was done, does not change it.
+
+    A fold may not take a row away: a table shares rows with those of forks, and a row that is missing could
+    not hide the one it shares. Say in the row that it is over.
 
     Raise `version` whenever a row or a fold changes: the table is then built anew from the log.
     """
@@ -112,6 +116,7 @@ class Projection(Generic[R]):
     indexes: tuple[tuple[str, ...], ...] = ()
     queries: Mapping[str, LiteralString] = field(default_factory=dict)
     append_only: bool = False
+    record: bool = False
     _routes: dict[type[Event], tuple[_Route, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -167,7 +172,8 @@ class Projection(Generic[R]):
             except Exception as error:
                 raise self._failed(recorded, f"{type(error).__name__}: {error}") from error
             if changed is None:
-                rows.pop(key, None)
+                if row is not None:
+                    raise self._failed(recorded, f"it takes away the row {key}; mark it instead")
             elif self.key_of(changed) != key:
                 raise self._failed(recorded, f"the row of {key} became that of {self.key_of(changed)}")
             elif row is not None and self.append_only:

@@ -10,7 +10,18 @@ from msgspec.structs import replace
 
 from domain.messages import Event, Recorded
 from projections.framework import FoldFailed, Projection, Row, columns, on
-from tests.services.sample import HISTORY, ITEMS, SHELVES, ItemEvent, Moved, Stored, Swept, Taken, stored
+from tests.services.sample import (
+    HISTORY,
+    ITEMS,
+    SHELVES,
+    ItemEvent,
+    ItemRow,
+    Moved,
+    Stored,
+    Swept,
+    Taken,
+    stored,
+)
 
 
 def recorded(event: Event, position: int = 1, project: str = "p") -> Recorded:
@@ -63,8 +74,17 @@ def test_an_event_can_change_each_of_many_rows() -> None:
     assert {row.item: row.swept for row in rows.values()} == {"a": True, "b": False, "c": True}
 
 
-def test_a_fold_that_returns_nothing_deletes_the_row() -> None:
-    assert fold(ITEMS, Stored(item="a", shelf="x"), Taken(item="a"), Taken(item="a")) == {}
+def test_a_fold_may_not_take_a_row_away() -> None:
+    gone = Projection(
+        name="gone",
+        version=1,
+        row=ItemRow,
+        key=("item",),
+        folds=(on(Stored, stored), on(Taken, lambda row, event, recorded: None)),
+    )
+    assert fold(gone, Taken(item="a")) == {}
+    with pytest.raises(FoldFailed, match="mark it instead"):
+        fold(gone, Stored(item="a", shelf="x"), Taken(item="a"))
 
 
 def test_a_fold_of_a_base_event_gets_all_its_kinds() -> None:

@@ -12,12 +12,12 @@ def holding(story: Story, *others: Story, user: str | None = None) -> dict[tuple
     return {(each.user, each.key): each for each in effective(rows, SettingParams(user=user))}
 
 
-def test_a_setting_keeps_its_last_value_and_goes_when_unset() -> None:
+def test_a_setting_keeps_its_last_value_and_is_marked_when_unset() -> None:
     story = Story()
     story.do("op", SetSetting(key="max_agents", value=3), SetSetting(key="max_agents", value=4))
     assert [(row.value, row.set_by) for row in story.rows(SETTINGS).values()] == [(4, "op")]
     story.do("op", UnsetSetting(key="max_agents"))
-    assert story.rows(SETTINGS) == {}
+    assert [(row.value, row.unset) for row in story.rows(SETTINGS).values()] == [(None, True)]
 
 
 def test_every_change_stays_in_the_history() -> None:

@@ -89,8 +89,8 @@ def moved(row: ItemRow | None, event: Moved, recorded: Recorded) -> ItemRow | No
     return row and replace(row, shelf=event.shelf, moves=moves, changed_at=recorded.at)
 
 
-def taken(row: ItemRow | None, event: Taken, recorded: Recorded) -> None:
-    return None
+def taken(row: ItemRow | None, event: Taken, recorded: Recorded) -> ItemRow | None:
+    return row and replace(row, shelf="", label=None, changed_at=recorded.at)
 
 
 def swept(row: ItemRow | None, event: Swept, recorded: Recorded, key: Key) -> ItemRow | None:

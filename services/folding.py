@@ -1,5 +1,6 @@
 """Folding batches of events into a projection's table, with the rows it touched lately kept in memory."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Generic, TypeVar
 
@@ -7,6 +8,7 @@ from msgspec import Struct
 
 from domain.messages import Recorded
 from projections.framework import Key, Touch
+from services.layers import NO_LAYERS, Layers, rows_of
 from services.tables import Connection, Table
 
 R = TypeVar("R", bound=Struct)
@@ -39,11 +41,8 @@ class RowCache(Generic[R]):
                 found[key] = row
         return found
 
-    def keep(self, rows: dict[Key, R], gone: Collection[Key], size_bytes: int) -> None:
-        """Remember rows as they are now, and forget those that are gone."""
-        for key in gone:
-            self._young.pop(key, None)
-            self._old.pop(key, None)
+    def keep(self, rows: dict[Key, R], size_bytes: int) -> None:
+        """Remember rows as they are now."""
         self._young.update(rows)
         self._young_bytes += size_bytes
         if len(self._young) > self._limit_rows or self._young_bytes > self._limit_bytes:
@@ -69,12 +68,23 @@ class Folder(Generic[R]):
     def __init__(self, table: Table[R], cache: RowCache[R] | None = None) -> None:
         self.table = table
         self._cache = cache or RowCache()
+        self._mark = 0
+        self._changed_since_mark: set[Key] = set()
 
-    def fold(self, connection: Connection, batch: Sequence[Recorded]) -> None:
-        """Bring the table from before this batch to after it."""
-        self.write(connection, self.load(connection, batch))
+    def fold(
+        self,
+        connection: Connection,
+        batch: Sequence[Recorded],
+        end: int,
+        mark: int = 0,
+        layers: Layers = NO_LAYERS,
+    ) -> None:
+        """Bring the table from before this batch to its end; rows that were so at the mark are kept."""
+        self.write(connection, self.load(connection, batch, layers), end, mark)
 
-    def load(self, connection: Connection, batch: Sequence[Recorded]) -> Loaded[R]:
+    def load(
+        self, connection: Connection, batch: Sequence[Recorded], layers: Layers = NO_LAYERS
+    ) -> Loaded[R]:
         """Read what a batch touches."""
         projection = self.table.projection
         touched = [(recorded, touches) for recorded in batch if (touches := projection.touches(recorded))]
@@ -82,20 +92,44 @@ class Folder(Generic[R]):
             return Loaded(touched, {})
         keys = {key for _, touches in touched for key, _ in touches}
         rows = self._cache.find(keys)
-        rows |= self.table.load(connection, [key for key in keys if key not in rows])
+        rows |= self._read(connection, [key for key in keys if key not in rows], layers)
         return Loaded(touched, rows)
 
-    def write(self, connection: Connection, loaded: Loaded[R]) -> None:
+    def write(self, connection: Connection, loaded: Loaded[R], end: int, mark: int = 0) -> None:
         """Fold what was loaded and write what has changed; reads nothing, so it may stand in a pipeline."""
         before, rows = loaded.before, dict(loaded.before)
         for recorded, touches in loaded.touched:
             self.table.projection.fold_into(rows, recorded, touches)
-        changed = [row for key, row in rows.items() if row is not before.get(key)]
-        gone = [key for key in before if key not in rows]
-        sent_bytes = self.table.write(connection, changed, gone)
+        changed = {key: row for key, row in rows.items() if row is not before.get(key)}
         if not self.table.projection.append_only:
-            self._cache.keep(rows, gone, sent_bytes)
+            self._keep(connection, changed.keys(), before, mark, end)
+        sent_bytes = self.table.write(connection, [*changed.values()], end)
+        if not self.table.projection.append_only:
+            self._cache.keep(rows, sent_bytes)
 
     def forget(self) -> None:
         """Read rows from the table again."""
         self._cache.clear()
+
+    def _read(self, connection: Connection, keys: Sequence[Key], layers: Layers) -> dict[Key, R]:
+        """Rows from the table; those of a project that stands on another's, from there."""
+        plain: list[Key] = []
+        layered: defaultdict[str, list[Key]] = defaultdict(list)
+        for key in keys:
+            (layered[key[0]] if layers.under(key[0]) else plain).append(key)
+        rows = self.table.load(connection, plain)
+        for project, some in layered.items():
+            rows |= self.table.load(connection, some, rows_of(self.table, layers, project))
+        return rows
+
+    def _keep(
+        self, connection: Connection, changed: Collection[Key], before: Collection[Key], mark: int, end: int
+    ) -> None:
+        """A row is kept when it changes for the first time after a mark."""
+        if mark != self._mark:
+            self._mark = mark
+            self._changed_since_mark.clear()
+        if mark:
+            known = self._changed_since_mark
+            self.table.keep(connection, [k for k in changed if k in before and k not in known], mark, end)
+            known.update(changed)

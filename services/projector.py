@@ -16,16 +16,20 @@ from typing import Any, Self
 
 import psycopg
 from msgspec import Struct
+from msgspec.structs import replace
 
 from domain.errors import CoordError
 from domain.messages import Recorded
 from projections.framework import Projection
+from services.checkpoints import CHECKPOINT_EVENTS
 from services.codec import Codec
 from services.database import lock_number
 from services.folding import Folder
 from services.log import EventLog
+from services.marks import mark
 from services.read_ahead import ReadAhead
 from services.rebuild import rebuild
+from services.stride import Stride, stride
 from services.tables import Connection, Table, connected
 from services.tracking import Tracked, advance, set_up, tracked
 
@@ -177,10 +181,12 @@ class _Session:
             batch = self._reader.read(position, until)
             end = self._end(batch, position, until)
             if end > position:
-                if not self._project(position, batch, end):
+                done = self._project(position, batch, end, foremost=until is None)
+                if done is None:
                     self.refresh()
                     return events + 1  # nothing is folded, but there may be more to do
-                events += len(batch) or 1
+                events += len(done.batch) or 1
+                end = done.end
             until = end
         return events
 
@@ -190,24 +196,28 @@ class _Session:
             return until
         return batch[-1].position if batch else position
 
-    def _project(self, position: int, batch: list[Recorded], end: int) -> bool:
-        """Fold a batch into all that stand at this position; False if somebody else has moved one of them."""
+    def _project(self, position: int, batch: list[Recorded], end: int, *, foremost: bool) -> Stride | None:
+        """Fold what may be folded at once into all that stand at this position.
+
+        None if somebody else has moved one of them.
+        """
         group = {name: each for name, each in self._tracked.items() if each.position == position}
         with self._connection.transaction():
             if tracked(self._connection, list(group), lock=True) != group:
-                return False
+                return None
+            done = stride(self._connection, batch, position, end)
             folders = [self._folders[name] for name in group]
-            work = [(folder, folder.load(self._connection, batch)) for folder in folders]
+            work = [(folder, folder.load(self._connection, done.batch, done.layers)) for folder in folders]
             with self._connection.pipeline():  # Postgres writes one table while the next is folded
                 for folder, loaded in work:
-                    folder.write(self._connection, loaded)
-                advance(self._connection, list(group), end)
+                    folder.write(self._connection, loaded, done.end, done.mark)
+                advance(self._connection, list(group), done.end)
+                if foremost and done.end - done.mark >= CHECKPOINT_EVENTS:
+                    mark(self._connection, done.end)
         for name, each in group.items():
-            self._tracked[name] = Tracked(
-                name=name, version=each.version, table_name=each.table_name, position=end
-            )
-        self.at = batch[-1].at if batch else self.at
-        return True
+            self._tracked[name] = replace(each, position=done.end)
+        self.at = done.batch[-1].at if done.batch else self.at
+        return done
 
 
 class _Rebuilds:

@@ -21,6 +21,7 @@ from services.database import lock_number
 from services.folding import Folder
 from services.log import EventLog
 from services.read_ahead import ReadAhead
+from services.stride import stride
 from services.tables import SCHEMA, Connection, Table, connected
 from services.tracking import Tracked, UnknownProjection, repoint, tracked
 
@@ -112,12 +113,13 @@ class _Build:
 
     def _fold_batch(self, target: int) -> None:
         batch = self._reader.read(self._position, target)
-        if batch:
-            self._folder.fold(self._connection, batch)
-            self._events += len(batch)
         # A batch that is not full reaches the target, even if the last positions before it hold no events.
         full = len(batch) == self._reader.batch_events
-        self._position = batch[-1].position if full else target
+        done = stride(self._connection, batch, self._position, batch[-1].position if full else target)
+        if done.batch:
+            self._folder.fold(self._connection, done.batch, done.end, done.mark, done.layers)
+            self._events += len(done.batch)
+        self._position = done.end
         self._progress(Progress(position=self._position, target=target, events=self._events))
 
     def _swap(self) -> bool:

@@ -1,10 +1,12 @@
 """Projections as Postgres tables: their SQL, and rows in and out in batches.
 
-Rows travel as JSON in both directions: msgspec writes and reads a whole row in about a microsecond, and
-Postgres takes a batch of them in one statement. It may touch the tables of projections, and nothing else.
+Each has two: one of the rows as they are, each with the position `_since` which it is so; and `<name>_past`,
+of rows as they were from `_since` until before `_until`, kept for the sake of a mark between the two. Rows
+travel as JSON in both directions: msgspec writes and reads a whole row in about a microsecond, and Postgres
+takes a batch of them in one statement. It may touch the tables of projections, and nothing else.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +14,7 @@ import msgspec
 import psycopg
 from msgspec import Struct
 from psycopg.rows import dict_row
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from projections.framework import Key, Projection
 from services.database import LogUnavailable, connect, in_a_line
@@ -23,6 +25,7 @@ Connection = psycopg.Connection[Any]
 
 SCHEMA = "coord"
 TEMPORARY = "pg_temp"
+SINCE = "_since"
 
 _CHUNK_BYTES = 16 * 2**20
 _SCAN_ROWS = 2_000
@@ -60,26 +63,35 @@ class Table(Generic[R]):
         self.projection = projection
         self.name = name
         self.identifier = Identifier(schema, name)
+        self.past = Identifier(schema, f"{name}_past")
+        self.columns = _names(column.name for column in projection.columns)
         self._decode = msgspec.json.Decoder(projection.row).decode
         self._insert, self._upsert = self._insertions()
-        self._load = SQL(
-            "SELECT row_to_json(t)::text FROM {} t JOIN json_array_elements(%s::json) k ON {}"
-        ).format(self.identifier, self._same_key())
-        self._delete = SQL("DELETE FROM {} t USING json_array_elements(%s::json) k WHERE {}").format(
-            self.identifier, self._same_key()
-        )
+        self._keep = SQL(
+            "INSERT INTO {past} ({columns}, _since, _until) SELECT {columns}, _since, %s FROM {} t"
+            " JOIN json_array_elements(%s::json) k ON {} WHERE _since <= %s"
+        ).format(self.identifier, self._same_key(), past=self.past, columns=self.columns)
 
     def create(self, connection: Connection) -> None:
-        """Create it, without the further indexes."""
-        definitions = [
+        """Create both, without the further indexes."""
+        columns = SQL(", ").join(
             SQL("{} {} {}").format(
                 Identifier(column.name), SQL(column.type), SQL("" if column.nullable else "NOT NULL")
             )
             for column in self.projection.columns
-        ]
-        key = SQL("PRIMARY KEY ({})").format(_names(self.projection.primary_key))
-        columns = SQL(", ").join([*definitions, key])
-        connection.execute(SQL("CREATE TABLE {} ({})").format(self.identifier, columns))
+        )
+        key = _names(self.projection.primary_key)
+        connection.execute(
+            SQL("CREATE TABLE {} ({}, _since bigint NOT NULL, PRIMARY KEY ({}))").format(
+                self.identifier, columns, key
+            )
+        )
+        connection.execute(
+            SQL(
+                "CREATE TABLE {} ({}, _since bigint NOT NULL, _until bigint NOT NULL,"
+                " PRIMARY KEY ({}, _since))"
+            ).format(self.past, columns, key)
+        )
 
     def create_indexes(self, connection: Connection) -> None:
         """Create the further indexes: sooner for a table in use, later for one being filled."""
@@ -87,7 +99,7 @@ class Table(Generic[R]):
             connection.execute(SQL("CREATE INDEX ON {} ({})").format(self.identifier, _names(index)))
 
     def drop(self, connection: Connection) -> None:
-        connection.execute(SQL("DROP TABLE IF EXISTS {}").format(self.identifier))
+        connection.execute(SQL("DROP TABLE IF EXISTS {}, {}").format(self.identifier, self.past))
 
     def fits(self, connection: Connection) -> bool:
         """Whether its columns are those that the code declares."""
@@ -99,30 +111,38 @@ class Table(Generic[R]):
         declared = connection.execute(
             "SELECT name, type::regtype::oid FROM unnest(%s::text[], %s::text[]) AS t (name, type)",
             (
-                [column.name for column in self.projection.columns],
-                [column.type for column in self.projection.columns],
+                [*(column.name for column in self.projection.columns), SINCE],
+                [*(column.type for column in self.projection.columns), "bigint"],
             ),
         )
         return found.fetchall() == declared.fetchall()
 
-    def load(self, connection: Connection, keys: Sequence[Key]) -> dict[Key, R]:
-        """The rows there are of these keys."""
+    def load(
+        self, connection: Connection, keys: Collection[Key], source: Composable | None = None
+    ) -> dict[Key, R]:
+        """The rows there are of these keys: in the table, or in another relation of its columns."""
         if not keys:
             return {}
-        found = connection.execute(self._load, (_encode(keys).decode(),))
+        statement = SQL(
+            "SELECT row_to_json(t)::text FROM {} t JOIN json_array_elements(%s::json) k ON {}"
+        ).format(source or self.identifier, self._same_key())
+        found = connection.execute(statement, (_encode(keys).decode(),))
         rows = [self._decode(text) for (text,) in found]
         return {self.projection.key_of(row): row for row in rows}
 
-    def write(self, connection: Connection, rows: Sequence[R], gone: Sequence[Key] = ()) -> int:
-        """Insert or replace rows, delete the rows of the keys that are gone; returns the bytes it sent."""
+    def write(self, connection: Connection, rows: Sequence[R], since: int) -> int:
+        """Insert or replace rows, which are so since a position; returns the bytes it sent."""
         statement = self._insert if self.projection.append_only else self._upsert
         sent_bytes = 0
         for chunk in _chunks(rows):
-            connection.execute(statement, (chunk,))
+            connection.execute(statement, (since, chunk))
             sent_bytes += len(chunk)
-        if gone:
-            connection.execute(self._delete, (_encode(gone).decode(),))
         return sent_bytes
+
+    def keep(self, connection: Connection, keys: Collection[Key], mark: int, until: int) -> None:
+        """Save the rows of these keys that were so at the mark, before they are replaced."""
+        if keys:
+            connection.execute(self._keep, (until, _encode(keys).decode(), mark))
 
     def scan(self, connection: Connection, project: str | None = None) -> Iterator[R]:
         """Every row, or every row of a project, without holding them all. Needs a transaction around it."""
@@ -145,14 +165,13 @@ class Table(Generic[R]):
     def _insertions(self) -> tuple[Composed, Composed]:
         """Insert a batch of rows given as a JSON array; and the same, replacing those that exist."""
         columns = self.projection.columns
-        names = _names(column.name for column in columns)
+        names = self.columns
         types = SQL(", ").join(SQL("{} {}").format(Identifier(c.name), SQL(c.type)) for c in columns)
         insert = SQL(
-            "INSERT INTO {} ({names}) SELECT {names} FROM json_to_recordset(%s::json) AS t ({})"
+            "INSERT INTO {} ({names}, _since) SELECT {names}, %s FROM json_to_recordset(%s::json) AS t ({})"
         ).format(self.identifier, types, names=names)
         values = [column.name for column in columns if column.name not in self.projection.primary_key]
-        if not values:
-            return insert, insert + SQL(" ON CONFLICT DO NOTHING")
+        values.append(SINCE)
         replace = SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(name)) for name in values)
         key = _names(self.projection.primary_key)
         return insert, insert + SQL(" ON CONFLICT ({}) DO UPDATE SET {}").format(key, replace)

@@ -15,6 +15,7 @@ from psycopg.sql import SQL, Identifier
 from domain.errors import CoordError
 from projections.framework import Projection
 from services.database import lock_number
+from services.marks import MARKS_TABLES
 from services.tables import SCHEMA, Connection, Table
 
 PROJECTED = "coord_projected"
@@ -65,7 +66,8 @@ def set_up(connection: Connection, projections: Iterable[Projection[Any]]) -> No
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_number(_SET_UP_LOCK),))
         connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(SCHEMA)))
-        connection.execute(_TABLE)
+        for statement in (_TABLE, *MARKS_TABLES):
+            connection.execute(statement)
         known = tracked(connection)
         for projection in projections:
             if (current := known.get(projection.name)) is None:
@@ -125,6 +127,7 @@ def _create(connection: Connection, projection: Projection[Any]) -> None:
 
 def _show(connection: Connection, projection: Projection[Any], table: Table[Any]) -> None:
     """Let readers find the projection's rows in this table from now on."""
-    view = Identifier(SCHEMA, projection.name)
-    connection.execute(SQL("DROP VIEW IF EXISTS {}").format(view))
-    connection.execute(SQL("CREATE VIEW {} AS SELECT * FROM {}").format(view, table.identifier))
+    served = Table(projection, projection.name)
+    for view, found in ((served.identifier, table.identifier), (served.past, table.past)):
+        connection.execute(SQL("DROP VIEW IF EXISTS {}").format(view))
+        connection.execute(SQL("CREATE VIEW {} AS SELECT * FROM {}").format(view, found))

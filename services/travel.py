@@ -1,4 +1,4 @@
-"""Time travel: the read models as they were at any position. It reads the log, and changes and fires nothing."""
+"""Time travel: the read models as they were at any position. It reads the log, and changes nothing."""
 
 from collections.abc import Collection, Mapping
 from typing import Any

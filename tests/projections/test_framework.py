@@ -80,7 +80,7 @@ def test_a_fold_may_not_take_a_row_away() -> None:
         version=1,
         row=ItemRow,
         key=("item",),
-        folds=(on(Stored, stored), on(Taken, lambda row, event, recorded: None)),
+        folds=(on(Stored, stored), on(Taken, lambda *_: None)),
     )
     assert fold(gone, Taken(item="a")) == {}
     with pytest.raises(FoldFailed, match="mark it instead"):

@@ -1,0 +1,109 @@
+"""Layers: what a project's rows stand on when it was forked or restored.
+
+From the position of its fork or restore on, a project has rows of its own as they change; all others are
+those of another history, at the last mark before the point that it went back to. So a fork shares rows
+instead of copying them. What changed between mark and point is folded again, as the first of its own.
+
+It touches the table `coord.layers`, which projectors fill when they meet a fork or a restore in the log.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final
+
+from msgspec import Struct
+from psycopg.rows import class_row
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
+
+from services.tables import Connection, Table
+
+LAYERS_TABLE = """
+CREATE TABLE IF NOT EXISTS coord.layers (
+    project text NOT NULL,
+    position bigint NOT NULL,
+    source text NOT NULL,
+    mark bigint NOT NULL,
+    restored bool NOT NULL,
+    PRIMARY KEY (project, position)
+)
+"""
+
+
+class Layer(Struct, frozen=True, kw_only=True):
+    """From `position` on `project` stands on the rows that `source` had at the checkpoint `mark`.
+
+    `restored` if it went back in its own history: records of what happened do not.
+    """
+
+    project: str
+    position: int
+    source: str
+    mark: int
+    restored: bool
+
+
+class Layers:
+    """All layers there are; few."""
+
+    def __init__(self, layers: Iterable[Layer] = ()) -> None:
+        self._of: defaultdict[str, list[Layer]] = defaultdict(list)
+        for layer in sorted(layers, key=lambda each: each.position):
+            self._of[layer.project].append(layer)
+
+    def under(self, project: str, *, at: int | None = None, record: bool = False) -> Layer | None:
+        """What the project stands on, now or at a position."""
+        for layer in reversed(self._of.get(project, ())):
+            if (at is None or layer.position <= at) and not (record and layer.restored):
+                return layer
+        return None
+
+
+NO_LAYERS: Final = Layers()
+
+
+def read_layers(connection: Connection) -> Layers:
+    with connection.cursor(row_factory=class_row(Layer)) as cursor:
+        return Layers(cursor.execute("SELECT project, position, source, mark, restored FROM coord.layers"))
+
+
+def add_layer(connection: Connection, layer: Layer) -> None:
+    """Note a layer, unless the projector of another projection has: then that one holds for all."""
+    connection.execute(
+        "INSERT INTO coord.layers (project, position, source, mark, restored)"
+        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (layer.project, layer.position, layer.source, layer.mark, layer.restored),
+    )
+
+
+def rows_of(table: Table[Any], layers: Layers, project: str, *, at: int | None = None) -> Composed:
+    """The relation of a project's rows, now or at a checkpoint, with the columns of the table.
+
+    The oldest history is read first; each layer hides the rows of those below that it has rows of.
+    """
+    layer = layers.under(project, at=at, record=table.projection.record)
+    own = _own(table, project, at, layer.position if layer else 0)
+    if layer is None:
+        return SQL("({})").format(own)
+    below = rows_of(table, layers, layer.source, at=layer.mark)
+    same = SQL(" AND ").join(SQL("o.{0} = b.{0}").format(Identifier(name)) for name in table.projection.key)
+    names = SQL(", ").join(Identifier(column.name) for column in table.projection.columns[1:])
+    return SQL(
+        "(WITH own AS NOT MATERIALIZED ({own}) SELECT * FROM own UNION ALL"
+        " SELECT {project}::text AS project, {names}, _since FROM {below} b"
+        " WHERE NOT EXISTS (SELECT FROM own o WHERE {same}))"
+    ).format(own=own, project=Literal(project), names=names, below=below, same=same)
+
+
+def _own(table: Table[Any], project: str, at: int | None, first: int) -> Composable:
+    """The rows that the project itself wrote since its layer began."""
+    selected = SQL("SELECT {}, _since FROM {} WHERE project = {} AND _since >= {}")
+    parts = (Literal(project), Literal(first))
+    live = selected.format(table.columns, table.identifier, *parts)
+    if at is None:
+        return live
+    live += SQL(" AND _since <= {}").format(Literal(at))
+    if table.projection.append_only:
+        return live
+    past = selected.format(table.columns, table.past, *parts)
+    past += SQL(" AND _since <= {0} AND _until > {0}").format(Literal(at))
+    return live + SQL(" UNION ALL ") + past

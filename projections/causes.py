@@ -1,7 +1,7 @@
 """Why an event happened: the event that brought it about, and the one before that, back to who asked. Pure.
 
 What the envelope says comes first (`causation_id`). Otherwise the domain's own rules tell: a claim follows
-what made the task claimable, a completion the work on it, a death the failure. An event that has no cause here
+what made the task claimable, a completion the work on it, a death the failure. An event without a cause here
 was asked for by its actor's command.
 """
 
@@ -44,8 +44,11 @@ MAX_LINKS = 50
 class Past(Protocol):
     """What may be asked about the events of a project."""
 
-    def about(self, entity: str) -> Sequence[Recorded]:
-        """The events about a thing, oldest first; a task's with those of its handoffs."""
+    def about(self, entity: str, before: Recorded) -> Sequence[Recorded]:
+        """The events about a thing before an event, oldest first; a task's with those of its handoffs.
+
+        Without what a restore had taken back by then.
+        """
 
     def beside(self, recorded: Recorded) -> Sequence[Recorded]:
         """The events of the same command, in order, without this one."""
@@ -157,7 +160,7 @@ def _queued(recorded: Recorded, past: Past) -> Cause | None:
         return _earlier(recorded, past, event.task, kinds, why)
     awaited = {
         dependency
-        for each in past.about(event.task)
+        for each in past.about(event.task, recorded)
         if isinstance(each.event, TaskEnqueued)
         for dependency in each.event.depends_on
     }
@@ -257,9 +260,8 @@ _RULES: Mapping[type[Event], _Rule] = {
 
 def _earlier(recorded: Recorded, past: Past, entity: str, kinds: _Kinds, why: str) -> Cause | None:
     """The last event of these kinds about a thing before this one."""
-    for each in reversed(past.about(entity)):
-        earlier = each.sequence < recorded.sequence and isinstance(each.event, kinds)
-        if earlier and _same_handoff(recorded.event, each.event):
+    for each in reversed(past.about(entity, recorded)):
+        if isinstance(each.event, kinds) and _same_handoff(recorded.event, each.event):
             return Cause(each, why)
     return None
 

@@ -31,8 +31,9 @@ class Told:
     def __init__(self, history: Sequence[Recorded]) -> None:
         self._history = history
 
-    def about(self, entity: str) -> list[Recorded]:
-        return [each for each in self._history if entity in _things(each.event)]
+    def about(self, entity: str, before: Recorded) -> list[Recorded]:
+        earlier = self._history[: before.sequence - 1]
+        return [each for each in earlier if entity in _things(each.event)]
 
     def beside(self, recorded: Recorded) -> list[Recorded]:
         command = (recorded.actor, recorded.command_id)

@@ -537,6 +537,6 @@ def test_rows_used_lately_are_remembered_and_older_ones_forgotten() -> None:
     found = cache.find(rows)
     assert ("p", 99) in found
     assert 10 <= len(found) <= 22
-    cache.keep({("q", 1): rows["p", 1]}, [], 6_000)
-    cache.keep({("q", 2): rows["p", 2]}, [], 6_000)
+    cache.keep({("q", 1): rows["p", 1]}, 6_000)
+    cache.keep({("q", 2): rows["p", 2]}, 6_000)
     assert cache.find(rows) == {}

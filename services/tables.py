@@ -69,7 +69,7 @@ class Table(Generic[R]):
         self._insert, self._upsert = self._insertions()
         self._keep = SQL(
             "INSERT INTO {past} ({columns}, _since, _until) SELECT {columns}, _since, %s FROM {} t"
-            " JOIN json_array_elements(%s::json) k ON {} WHERE _since <= %s"
+            " JOIN json_array_elements(%s::json) AS k (_key) ON {} WHERE _since <= %s"
         ).format(self.identifier, self._same_key(), past=self.past, columns=self.columns)
 
     def create(self, connection: Connection) -> None:
@@ -124,7 +124,7 @@ class Table(Generic[R]):
         if not keys:
             return {}
         statement = SQL(
-            "SELECT row_to_json(t)::text FROM {} t JOIN json_array_elements(%s::json) k ON {}"
+            "SELECT row_to_json(t)::text FROM {} t JOIN json_array_elements(%s::json) AS k (_key) ON {}"
         ).format(source or self.identifier, self._same_key())
         found = connection.execute(statement, (_encode(keys).decode(),))
         rows = [self._decode(text) for (text,) in found]
@@ -180,7 +180,7 @@ class Table(Generic[R]):
         """Row `t` is the one whose key is the JSON array `k`."""
         types = {column.name: column.type for column in self.projection.columns}
         return SQL(" AND ").join(
-            SQL("t.{} = (k.value ->> {})::{}").format(Identifier(name), place, SQL(types[name]))
+            SQL("t.{} = (k._key ->> {})::{}").format(Identifier(name), place, SQL(types[name]))
             for place, name in enumerate(self.projection.primary_key)
         )
 

@@ -1,0 +1,201 @@
+"""Causes, steps and runs over a real log."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from domain.agents import SpawnAgent, TerminateAgent
+from domain.errors import NotFound
+from domain.handoffs import AcceptHandoff, HandoffInitiated, InitiateHandoff
+from domain.tasks.commands import (
+    ClaimTask,
+    CompleteTask,
+    EnqueuePlan,
+    EnqueueTask,
+    FailTask,
+    PlannedTask,
+    Retry,
+    StartTask,
+)
+from projections.causes import causes
+from projections.queue import QUEUE
+from projections.runs import compare
+from services.changes import Walk
+from services.compare import Subject, find_run, parse_subject
+from services.errors import BadInput
+from services.history import History
+from services.log import EventLog
+from services.travel import Travel
+from tests.projections.stories import Story
+from tests.services.running import CODEC
+from tests.services.stories import stored
+
+
+@pytest.fixture
+def log(database_url: str) -> Iterator[EventLog]:
+    log = EventLog(database_url)
+    log.create_tables()
+    yield log
+    log.close()
+
+
+def told() -> Story:
+    """a1 fails at t1, then does it, and hands the second task of a plan to a2, which does it."""
+    story = Story()
+    for agent in ("a1", "a2"):
+        story.do(agent, SpawnAgent(persona="plot"))
+    story.do("op", EnqueueTask(id="t1", title="One", retry=Retry(backoff_s=1.0)))
+    story.do("op", EnqueuePlan(tasks=(planned("b", "t1"), planned("c", "b"), planned("d"))))
+    story.do("a1", ClaimTask(task="t1"), FailTask(task="t1", fence=1, error="no ink"))
+    story.tick(2)
+    story.do("a1", ClaimTask(task="t1"), StartTask(task="t1", fence=2), CompleteTask(task="t1", fence=2))
+    story.do("a1", ClaimTask(task=task_of(story, "b")))
+    (offer,) = story.do("a1", InitiateHandoff(task=task_of(story, "b"), fence=1, to_agent="a2"))
+    assert isinstance(offer, HandoffInitiated)
+    story.do("a2", AcceptHandoff(handoff=offer.handoff), CompleteTask(task=task_of(story, "b"), fence=2))
+    return story
+
+
+def planned(local: str, *after: str) -> PlannedTask:
+    return PlannedTask(local=local, title=local, depends_on=after)
+
+
+def task_of(story: Story, local: str) -> str:
+    return next(row.task for row in story.rows(QUEUE).values() if row.local == local)
+
+
+def history(log: EventLog, story: Story) -> tuple[History, Travel]:
+    """The story's, stored after another project's so that positions and sequences differ."""
+    other = Story("other")
+    other.do("op", EnqueueTask(id="t1", title="Elsewhere"))
+    log.append(stored(other.history))
+    log.append(stored(story.history))
+    travel = Travel(log, CODEC)
+    return History(log, CODEC, travel, story.project, log.head()), travel
+
+
+def names(events: Any) -> list[str]:
+    return [each.event.name for each in events]
+
+
+def test_causes_lead_over_a_handoff_and_a_dependency_to_the_first_claim(log: EventLog) -> None:
+    story = told()
+    past, _ = history(log, story)
+    task = task_of(story, "b")
+    last = past.of(task)[-2]
+    assert last.event.name == "task.completed"
+    assert names(each.recorded for each in causes(last, past)) == [
+        "handoff.accepted", "handoff.initiated", "task.claimed", "task.queued", "task.completed",
+        "task.started", "task.claimed", "task.queued", "task.failed", "task.claimed", "task.enqueued",
+    ]  # fmt: skip
+
+
+def test_history_finds_what_belongs_together(log: EventLog) -> None:
+    story = told()
+    past, _ = history(log, story)
+    completed = next(each for each in story.history if each.event.name == "task.completed")
+    assert names(past.beside(past.event(completed.sequence))) == ["task.queued"]
+    assert past.last_of_command(completed.command_id, past.event(past.last)) == past.event(
+        completed.sequence + 1
+    )
+    assert past.last_of_command("unheard-of", past.event(past.last)) is None
+    accepted = next(each for each in past.of_agent("a2") if each.event.name == "handoff.accepted")
+    last = past.last_by("a2", accepted)
+    assert last is not None
+    assert last.event.name == "agent.spawned"
+    with pytest.raises(NotFound, match="#99"):
+        past.event(99)
+
+
+def test_the_events_of_a_large_command_are_all_found(log: EventLog) -> None:
+    story = Story()
+    story.do("op", EnqueuePlan(tasks=tuple(planned(f"n{number}") for number in range(700))))
+    story.do("op", EnqueueTask(id="t1", title="x"))
+    past, _ = history(log, story)
+    assert len(past.beside(past.event(350))) == 699
+    assert past.beside(past.event(701)) == []
+
+
+def test_steps_tell_every_change_alone_or_in_a_row(log: EventLog) -> None:
+    past, travel = history(log, told())
+    walk = Walk(past, travel)
+    together = list(walk.steps(0, len(walk)))
+    alone = [step for place in range(len(walk)) for step in walk.steps(place)]
+    assert together == alone
+    assert len(together) == len(walk) == past.last
+    claimed = next(step for step in together if step.recorded.event.name == "task.claimed")
+    assert sorted((change.view, change.key) for change in claimed.changes) == [
+        ("agents", ("a1",)),
+        ("queue", ("t1",)),
+    ]
+
+
+def test_a_walk_over_one_thing_leaves_out_what_is_about_others(log: EventLog) -> None:
+    past, travel = history(log, told())
+    walk = Walk(past, travel, "t1", [QUEUE])
+    steps = list(walk.steps(1, 3))
+    assert names(step.recorded for step in steps) == ["task.claimed", "task.failed", "task.queued"]
+    failures = [
+        (each.old, each.new) for each in steps[1].changes[0].fields if each.field in ("status", "failures")
+    ]
+    assert failures == [("claimed", "failed"), (0, 1)]
+    assert walk.place(0) == 0
+    assert walk.place(past.last) == len(walk) - 1
+    assert list(walk.steps(len(walk), 5)) == []
+
+
+def test_a_step_sees_the_rows_of_its_own_moment(log: EventLog) -> None:
+    story = told()
+    story.do("op", TerminateAgent(agent="a1"))
+    past, travel = history(log, story)
+    spawned = next(iter(Walk(past, travel).steps(0)))
+    assert [change.what for change in spawned.changes] == ["added"]
+
+
+@pytest.mark.parametrize(
+    ("text", "subject"),
+    [
+        ("agent:a1", Subject("agent", "a1")),
+        ("task:t-x.3", Subject("task", "t-x.3")),
+        (" task:t-x#2 ", Subject("task", "t-x", 2)),
+        ("plan:p-1", Subject("plan", "p-1")),
+        ("project:main", Subject("project", "main")),
+    ],
+)
+def test_a_run_is_named_by_its_kind(text: str, subject: Subject) -> None:
+    assert parse_subject(text) == subject
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a1", "agent:", "agent:a1#2", "task:t#", "task:t#x", "fleet:x", "task:a b"]
+)
+def test_what_names_no_run_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="task:ID#ATTEMPT"):
+        parse_subject(text)
+
+
+def test_runs_are_found_and_compared(log: EventLog) -> None:
+    story = told()
+    past, _ = history(log, story)
+    attempts = compare(*(find_run(past, parse_subject(f"task:t1#{number}")) for number in (1, 2)))
+    assert [pair.mark for pair in attempts.pairs] == ["=", "!", ">"]
+    assert (attempts.left.tasks, attempts.right.tasks) == ({"failed": 1}, {"completed": 1})
+    agent = find_run(past, Subject("agent", "a2"))
+    assert [step.label for step in agent.steps][:3] == [
+        "the agent spawned", "task 1 handoff initiated", "task 1 handoff accepted",
+    ]  # fmt: skip
+    plan = next(row.plan for row in story.rows(QUEUE).values() if row.local == "b")
+    labels = [step.label for step in find_run(past, Subject("plan", plan)).steps]
+    assert labels[0] == "b enqueued"
+    assert "b handoff accepted" in labels
+    assert labels[-1] == "d enqueued"
+    whole = find_run(past, Subject("project", story.project), after=2)
+    assert (len(whole.steps), whole.steps[0].label) == (past.last - 2, "task 1 enqueued")
+
+
+@pytest.mark.parametrize("text", ["agent:a9", "task:t9", "task:t1#9", "plan:p9"])
+def test_a_run_that_is_not_there_is_not_found(log: EventLog, text: str) -> None:
+    past, _ = history(log, told())
+    with pytest.raises(NotFound):
+        find_run(past, parse_subject(text))

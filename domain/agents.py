@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, assert_never
 from msgspec import Meta as Constraint
 from msgspec import Struct
 
+from domain import handoffs
 from domain.errors import AgentExists, AgentLimitReached, UnknownPersona
 from domain.messages import Command, Context, Data, Event, Key, Name, Text
 from domain.tasks import work
@@ -140,6 +141,16 @@ def terminate(ledger: "Ledger", agent: Agent, reason: str) -> tuple[Event, ...]:
     return (*events, AgentTerminated(agent=agent.id, reason=reason))
 
 
+def terminate_all(ledger: "Ledger", reason: str) -> tuple[Event, ...]:
+    """Everybody ends at once, and nothing stays held or offered."""
+    held = [task for task in ledger.tasks.live.values() if task.holder is not None]
+    return (
+        *(work.released(task, reason) for task in sorted(held, key=lambda task: task.id)),
+        *(handoffs.close(ledger.handoffs[name], reason) for name in sorted(ledger.handoffs)),
+        *(AgentTerminated(agent=name, reason=reason) for name in sorted(ledger.agents)),
+    )
+
+
 def _spawn(ledger: "Ledger", command: SpawnAgent, context: Context) -> tuple[Event, ...]:
     name = command.agent or context.actor
     if not ledger.knows_persona(command.persona):
@@ -214,7 +225,7 @@ def evolve(ledger: "Ledger", event: AnyAgentEvent, at: datetime) -> None:
             recovered.status = "active"
             ledger.timers.set("agent", event.agent, next_check(ledger, recovered))
         case AgentTerminated():
-            del ledger.agents[event.agent]
+            ledger.agents.pop(event.agent, None)  # after a restore it may not have been spawned yet
             ledger.terminated[event.agent] = event.reason[:_REMEMBERED_REASON_CHARS]
             ledger.timers.clear("agent", event.agent)
         case _:

@@ -8,6 +8,7 @@ from domain.handoffs import AcceptHandoff, AnyHandoffEvent, CompleteHandoff, Ini
 from domain.learning import LearningCommand, LearningEvent
 from domain.messages import Command, Event
 from domain.personas import DefinePersona, PersonaDefined
+from domain.project import AnyProjectEvent, ProjectCommand
 from domain.settings import SettingChanged, SettingCommand
 from domain.tasks.commands import (
     CancelTask,
@@ -33,7 +34,7 @@ COMMANDS: Mapping[str, type[Command]] = {
         EnqueueTask, EnqueuePlan, ImportTasks, ClaimTask, StartTask, ReportProgress, CompleteTask,
         CompleteTasks, FailTask, ReleaseTask, CancelTask, ReprioritizeTask, RetryTask,
         InitiateHandoff, AcceptHandoff, RejectHandoff, CompleteHandoff,
-        *get_args(SettingCommand), *get_args(LearningCommand),
+        *get_args(SettingCommand), *get_args(LearningCommand), *get_args(ProjectCommand),
     )
 }  # fmt: skip
 """What an actor may ask; the ticker's own commands are not among them."""
@@ -42,7 +43,7 @@ EVENTS: Mapping[str, type[Event]] = {
     event.name: event
     for event in (
         *get_args(AnyAgentEvent), *get_args(AnyTaskEvent), *get_args(AnyHandoffEvent),
-        *get_args(LearningEvent), PersonaDefined, SettingChanged,
+        *get_args(LearningEvent), PersonaDefined, SettingChanged, *get_args(AnyProjectEvent),
     )
 }  # fmt: skip
 

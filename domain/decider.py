@@ -6,7 +6,7 @@
 from datetime import datetime
 from typing import assert_never
 
-from domain import agents, handoffs, learning, personas, settings
+from domain import agents, handoffs, learning, personas, project, settings
 from domain.agents import AgentCommand, AnyAgentEvent, CheckAgent, Heartbeat, SpawnAgent
 from domain.errors import AgentTerminated
 from domain.handoffs import AnyHandoffEvent, ExpireHandoff, HandoffCommand
@@ -14,6 +14,7 @@ from domain.learning import LearningCommand, LearningEvent
 from domain.ledger import Ledger
 from domain.messages import Command, Context, Event
 from domain.personas import DefinePersona, PersonaDefined
+from domain.project import AnyProjectEvent, Bounds, ProjectCommand
 from domain.settings import SettingChanged, SettingCommand
 from domain.tasks import decide as task_decide
 from domain.tasks import evolve as task_evolve
@@ -38,6 +39,25 @@ def execute(ledger: Ledger, command: Command, context: Context) -> tuple[Event, 
     return events
 
 
+def check_turn(ledger: Ledger, command: ProjectCommand, context: Context, bounds: Bounds) -> None:
+    """May this actor fork or restore so? Raises a Rejection; asks only what is known without a fold."""
+    _refuse_terminated(ledger, command, context)
+    project.check(ledger, command, bounds)
+
+
+def turn(ledger: Ledger, command: ProjectCommand, context: Context, then: Ledger) -> tuple[Event, ...]:
+    """Decide a fork or a restore that was checked, apply its events to `then` and return them.
+
+    `then` is the ledger of the moment gone back to; from now on it is the project's, in place of `ledger`.
+    """
+    events = project.decide(ledger, command, then)
+    then.project = ledger.project
+    then.sequence = max(then.sequence, ledger.sequence)
+    for event in events:
+        evolve(then, event, then.sequence + 1, context.at)
+    return events
+
+
 def recover(ledger: Ledger, context: Context) -> tuple[Event, ...]:
     """A stale agent that speaks is back, whatever becomes of what it asks."""
     events = agents.recover(ledger, context.actor)
@@ -49,9 +69,11 @@ def recover(ledger: Ledger, context: Context) -> tuple[Event, ...]:
 
 
 def decide(ledger: Ledger, command: Command, context: Context) -> tuple[Event, ...]:
-    """What a command brings about: events, none if it is already so. Raises a Rejection; changes nothing."""
-    if context.actor in ledger.terminated and not _spawns_itself(command, context):
-        raise AgentTerminated(agent=context.actor, reason=ledger.terminated[context.actor])
+    """What a command brings about: events, none if it is already so. Raises a Rejection; changes nothing.
+
+    Forks and restores are not decided here but by `turn`: they need a second ledger.
+    """
+    _refuse_terminated(ledger, command, context)
     if isinstance(command, TaskCommand):
         return task_decide.decide(ledger, command, context)
     if isinstance(command, AgentCommand):
@@ -64,6 +86,11 @@ def decide(ledger: Ledger, command: Command, context: Context) -> tuple[Event, .
         return personas.decide(ledger, command, context)
     assert isinstance(command, LearningCommand), command
     return learning.decide(ledger, command, context)
+
+
+def _refuse_terminated(ledger: Ledger, command: Command, context: Context) -> None:
+    if context.actor in ledger.terminated and not _spawns_itself(command, context):
+        raise AgentTerminated(agent=context.actor, reason=ledger.terminated[context.actor])
 
 
 def _spawns_itself(command: Command, context: Context) -> bool:
@@ -84,6 +111,8 @@ def evolve(ledger: Ledger, event: Event, sequence: int, at: datetime) -> None:
         settings.evolve(ledger, event)
     elif isinstance(event, PersonaDefined):
         personas.evolve(ledger, event)
+    elif isinstance(event, AnyProjectEvent):
+        project.evolve(ledger, event)
     else:
         assert isinstance(event, LearningEvent), event
         learning.evolve(ledger, event)

@@ -62,6 +62,34 @@ class UnknownDependency(NotFound):
     says = "Task {task} depends on {dependency}, which does not exist; enqueue it first or in the same plan."
 
 
+class UnknownProject(NotFound):
+    code = "unknown_project"
+    says = "There is no project {project}: nothing has happened in it yet."
+
+
+class UnknownSequence(NotFound):
+    code = "unknown_sequence"
+    says = "Project {project} has no event #{sequence}; its last is #{last}."
+
+
+class InsideCommand(Rejection):
+    code = "inside_command"
+    says = (
+        "Event #{sequence} of project {project} is in the middle of what one command did; choose #{last},"
+        " where that is complete, or an earlier point."
+    )
+
+
+class ProjectExists(Rejection):
+    code = "project_exists"
+    says = "There is already a project {project}; a fork needs a name that was never used."
+
+
+class ReservedProject(Rejection):
+    code = "reserved_project"
+    says = "Project {project} is reserved for coordctl's own settings and is neither forked nor restored."
+
+
 class AgentExists(Rejection):
     code = "agent_exists"
     says = "Agent {agent} is already active as {persona}; terminate it first or choose another name."

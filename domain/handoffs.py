@@ -220,7 +220,7 @@ def _accept(ledger: "Ledger", command: AcceptHandoff, context: Context) -> tuple
         HandoffAccepted(
             **_of(handoff),
             to_agent=context.actor,
-            fence=task.fence + 1,
+            fence=ledger.next_fence(task),
             brief=task.sequence,
             offer=handoff.sequence,
             lease_s=lease_s,

@@ -34,6 +34,7 @@ class Ledger:
         self.estimates: dict[str, OpenEstimate] = {}
         self.settings: dict[SettingId, Data] = {}
         self.timers = Timers()
+        self.fence_floor = 0
         self._defaults = defaults if defaults is not None else {}
 
     def setting(self, key: str) -> Any:
@@ -59,6 +60,16 @@ class Ledger:
     def lease_s(self, task: Task) -> float:
         """How long a claim of this task holds without a heartbeat, in seconds."""
         return float(task.lease_s if task.lease_s is not None else self.setting("default_lease_s"))
+
+    def next_fence(self, task: Task) -> int:
+        """The fence of whoever gets this task now: above all it had, also in time taken back."""
+        return max(task.fence, self.fence_floor) + 1
+
+    def highest_fence(self) -> int:
+        """The highest fence that any task ever had, also in time taken back; 0 if there was none."""
+        live = (task.fence for task in self.tasks.live.values())
+        finished = (*self.tasks.completed.values(), *self.tasks.cancelled.values())
+        return max(self.fence_floor, *live, *finished, 0)
 
     def close_handoff(self, task: Task, why: str, *, completed: bool = False) -> tuple[Event, ...]:
         """The event that ends this task's open handoff, if it has one."""

@@ -14,6 +14,7 @@ from domain.handoffs import HandoffAccepted, HandoffInitiated
 from domain.learning import EstimateRecorded, FailureRecorded, RetrospectiveRecorded
 from domain.ledger import Ledger
 from domain.messages import Command, Event
+from domain.project import ProjectForked, ProjectRestored
 from domain.tasks.commands import ClaimTask
 from domain.tasks.events import (
     TaskClaimed,
@@ -77,6 +78,10 @@ def result(events: Sequence[Event], recall: Recall) -> Result:
             return _taken(taken, recall)
         case FailureRecorded() | EstimateRecorded() | RetrospectiveRecorded() as learned:
             return {"id": learned.entity}
+        case ProjectForked() as fork:
+            return {"project": fork.project, "origin": fork.origin, "sequence": fork.sequence}
+        case ProjectRestored() as restored:
+            return {"project": restored.project, "sequence": restored.sequence}
         case _:
             assert_never(first)
 
@@ -106,6 +111,8 @@ _TELLING = (
     FailureRecorded,
     EstimateRecorded,
     RetrospectiveRecorded,
+    ProjectForked,
+    ProjectRestored,
 )
 
 

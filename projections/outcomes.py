@@ -41,5 +41,7 @@ OUTCOMES: Mapping[str, Outcome] = {
     "retro.recorded": "other",
     "persona.defined": "other",
     "setting.changed": "other",
+    "project.forked": "other",
+    "project.restored": "other",
 }
 """By the event's name; every event of the catalogue has one."""

@@ -22,6 +22,7 @@ from domain.learning import (
 )
 from domain.messages import Data, Recorded
 from domain.personas import PersonaDefined
+from domain.project import AnyProjectEvent, ProjectForked, ProjectRestored
 from domain.settings import SettingChanged
 from domain.tasks.events import (
     AnyTaskEvent,
@@ -57,6 +58,8 @@ def words(recorded: Recorded) -> str:
         return _of_setting(event, by)
     if isinstance(event, PersonaDefined):
         return f"{by} defined persona {event.persona}{_because(event.definition)}"
+    if isinstance(event, AnyProjectEvent):
+        return _of_project(event, by)
     assert isinstance(event, LearningEvent), event
     return _of_learning(event, by)
 
@@ -138,6 +141,17 @@ def _of_setting(event: SettingChanged, by: str) -> str:
     if event.unset:
         return f"{by} unset {setting} (was {_value(event.old)})"
     return f"{by} set {setting} to {_value(event.new)} (was {_value(event.old)})"
+
+
+def _of_project(event: AnyProjectEvent, by: str) -> str:
+    match event:
+        case ProjectForked():
+            point = f"{event.origin} at #{event.sequence}"
+            return f"{by} made {event.project} from {point}{_because(event.reason)}"
+        case ProjectRestored():
+            return f"{by} restored {event.project} to #{event.sequence}{_because(event.reason)}"
+        case _:
+            assert_never(event)
 
 
 def _of_learning(event: LearningEvent, by: str) -> str:

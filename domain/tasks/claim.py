@@ -59,7 +59,7 @@ def _claimed(ledger: "Ledger", task: Task, agent: "Agent", context: Context) -> 
     return TaskClaimed(
         task=task.id,
         agent=agent.id,
-        fence=task.fence + 1,
+        fence=ledger.next_fence(task),
         brief=task.sequence,
         attempt=task.failures + 1,
         lease_s=lease_s,

@@ -129,9 +129,13 @@ def release(ledger: "Ledger", command: ReleaseTask, context: Context) -> tuple[E
 
 def let_go(ledger: "Ledger", task: Task, reason: str) -> tuple[Event, ...]:
     """A held task returns to the queue, at no cost of an attempt."""
+    return (released(task, reason), *ledger.close_handoff(task, "the task was released"))
+
+
+def released(task: Task, reason: str) -> TaskReleased:
+    """The end of a lease alone."""
     assert task.holder is not None
-    released = TaskReleased(task=task.id, agent=task.holder, fence=task.fence, reason=reason)
-    return (released, *ledger.close_handoff(task, "the task was released"))
+    return TaskReleased(task=task.id, agent=task.holder, fence=task.fence, reason=reason)
 
 
 def cancel(ledger: "Ledger", command: CancelTask, context: Context) -> tuple[Event, ...]:

@@ -51,6 +51,8 @@ VERBS = [
     "estimate.record",
     "estimate.close",
     "retro.record",
+    "project.fork",
+    "project.restore",
 ]
 
 Shape = dict[str, Any]
@@ -223,6 +225,11 @@ def test_upcasts_follow_each_other_up_to_the_present_version(monkeypatch: pytest
         ("estimate.record", '{"feature": "x", "sessions": 0, "complexity": 1}'),
         ("estimate.record", '{"feature": "x", "sessions": 1, "complexity": 11}'),
         ("retro.record", '{"feature": "x", "spike_accuracy": 101}'),
+        ("project.fork", '{"origin": "_system", "sequence": 1}'),
+        ("project.fork", '{"origin": "main", "sequence": 0}'),
+        ("project.restore", '{"sequence": 1}'),
+        ("project.restore", '{"sequence": 1, "reason": ""}'),
+        ("project.restore", '{"sequence": 1.5, "reason": "x"}'),
     ],
 )
 def test_a_body_that_is_not_what_the_verb_asks_for_is_refused(verb: str, body: str) -> None:

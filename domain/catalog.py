@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 from domain.agents import AnyAgentEvent, Heartbeat, SpawnAgent, TerminateAgent
+from domain.bookmarks import AnyBookmarkEvent, BookmarkCommand
 from domain.handoffs import AcceptHandoff, AnyHandoffEvent, CompleteHandoff, InitiateHandoff, RejectHandoff
 from domain.learning import LearningCommand, LearningEvent
 from domain.messages import Command, Event
@@ -35,6 +36,7 @@ COMMANDS: Mapping[str, type[Command]] = {
         CompleteTasks, FailTask, ReleaseTask, CancelTask, ReprioritizeTask, RetryTask,
         InitiateHandoff, AcceptHandoff, RejectHandoff, CompleteHandoff,
         *get_args(SettingCommand), *get_args(LearningCommand), *get_args(ProjectCommand),
+        *get_args(BookmarkCommand),
     )
 }  # fmt: skip
 """What an actor may ask; the ticker's own commands are not among them."""
@@ -44,6 +46,7 @@ EVENTS: Mapping[str, type[Event]] = {
     for event in (
         *get_args(AnyAgentEvent), *get_args(AnyTaskEvent), *get_args(AnyHandoffEvent),
         *get_args(LearningEvent), PersonaDefined, SettingChanged, *get_args(AnyProjectEvent),
+        *get_args(AnyBookmarkEvent),
     )
 }  # fmt: skip
 

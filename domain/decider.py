@@ -6,8 +6,9 @@
 from datetime import datetime
 from typing import assert_never
 
-from domain import agents, handoffs, learning, personas, project, settings
+from domain import agents, bookmarks, handoffs, learning, personas, project, settings
 from domain.agents import AgentCommand, AnyAgentEvent, CheckAgent, Heartbeat, SpawnAgent
+from domain.bookmarks import AnyBookmarkEvent, BookmarkCommand
 from domain.errors import AgentTerminated
 from domain.handoffs import AnyHandoffEvent, ExpireHandoff, HandoffCommand
 from domain.learning import LearningCommand, LearningEvent
@@ -84,6 +85,8 @@ def decide(ledger: Ledger, command: Command, context: Context) -> tuple[Event, .
         return settings.decide(ledger, command, context)
     if isinstance(command, DefinePersona):
         return personas.decide(ledger, command, context)
+    if isinstance(command, BookmarkCommand):
+        return bookmarks.decide(ledger, command, context)
     assert isinstance(command, LearningCommand), command
     return learning.decide(ledger, command, context)
 
@@ -111,6 +114,8 @@ def evolve(ledger: Ledger, event: Event, sequence: int, at: datetime) -> None:
         settings.evolve(ledger, event)
     elif isinstance(event, PersonaDefined):
         personas.evolve(ledger, event)
+    elif isinstance(event, AnyBookmarkEvent):
+        bookmarks.evolve(ledger, event)
     elif isinstance(event, AnyProjectEvent):
         project.evolve(ledger, event)
     else:

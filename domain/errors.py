@@ -57,6 +57,11 @@ class UnknownEstimate(NotFound):
     says = "There is no open estimate {estimate} in this project."
 
 
+class UnknownBookmark(NotFound):
+    code = "unknown_bookmark"
+    says = "There is no bookmark {bookmark} in this project{hint}."
+
+
 class UnknownDependency(NotFound):
     code = "unknown_dependency"
     says = "Task {task} depends on {dependency}, which does not exist; enqueue it first or in the same plan."
@@ -165,6 +170,19 @@ class HandoffState(Rejection):
 class InvalidSetting(Rejection):
     code = "invalid_setting"
     says = "Setting {key} must be {expected}; {given} is not."
+
+
+class InvalidBookmark(Rejection):
+    code = "invalid_bookmark"
+    says = (
+        "{bookmark} cannot be a bookmark's name: it must begin with a letter and be no word of time (now,"
+        " today), so that it is not taken for another kind of point; choose another name."
+    )
+
+
+class BookmarkLimitReached(Rejection):
+    code = "bookmark_limit_reached"
+    says = "The project already has {limit} bookmarks, the most there may be; remove one."
 
 
 class InvalidCommand(Rejection):

@@ -10,6 +10,7 @@ from typing import Any
 
 from domain import handoffs
 from domain.agents import Agent, next_check
+from domain.bookmarks import Bookmark
 from domain.errors import AgentTerminated, UnknownAgent
 from domain.handoffs import Handoff
 from domain.learning import OpenEstimate
@@ -32,6 +33,7 @@ class Ledger:
         self.tasks = TaskBook()
         self.handoffs: dict[str, Handoff] = {}
         self.estimates: dict[str, OpenEstimate] = {}
+        self.bookmarks: dict[str, Bookmark] = {}
         self.settings: dict[SettingId, Data] = {}
         self.timers = Timers()
         self.fence_floor = 0

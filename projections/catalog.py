@@ -5,6 +5,7 @@ from typing import Any
 
 from projections.activity import ACTIVITY, ACTIVITY_VIEW
 from projections.agents import AGENTS, AGENTS_VIEW
+from projections.bookmarks import BOOKMARKS, BOOKMARKS_VIEW
 from projections.dependencies import DEPENDENCIES
 from projections.estimates import ESTIMATES, ESTIMATES_VIEW
 from projections.failures import FAILURES, FAILURES_VIEW
@@ -27,6 +28,7 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
     FAILURES,
     ESTIMATES,
     RETROS,
+    BOOKMARKS,
     ACTIVITY,
 )
 
@@ -42,6 +44,7 @@ VIEWS: Mapping[str, View[Any]] = {
         FAILURES_VIEW,
         ESTIMATES_VIEW,
         RETROS_VIEW,
+        BOOKMARKS_VIEW,
         ACTIVITY_VIEW,
     )
 }

@@ -41,6 +41,8 @@ OUTCOMES: Mapping[str, Outcome] = {
     "retro.recorded": "other",
     "persona.defined": "other",
     "setting.changed": "other",
+    "bookmark.placed": "other",
+    "bookmark.removed": "undone",
     "project.forked": "other",
     "project.restored": "other",
 }

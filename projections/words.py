@@ -5,6 +5,7 @@ from typing import assert_never
 import msgspec
 
 from domain.agents import AgentRecovered, AgentSpawned, AgentTerminated, AgentWentStale, AnyAgentEvent
+from domain.bookmarks import AnyBookmarkEvent, BookmarkPlaced, BookmarkRemoved
 from domain.handoffs import (
     AnyHandoffEvent,
     HandoffAccepted,
@@ -58,6 +59,8 @@ def words(recorded: Recorded) -> str:
         return _of_setting(event, by)
     if isinstance(event, PersonaDefined):
         return f"{by} defined persona {event.persona}{_because(event.definition)}"
+    if isinstance(event, AnyBookmarkEvent):
+        return _of_bookmark(event, by)
     if isinstance(event, AnyProjectEvent):
         return _of_project(event, by)
     assert isinstance(event, LearningEvent), event
@@ -150,6 +153,17 @@ def _of_project(event: AnyProjectEvent, by: str) -> str:
             return f"{by} made {event.project} from {point}{_because(event.reason)}"
         case ProjectRestored():
             return f"{by} restored {event.project} to #{event.sequence}{_because(event.reason)}"
+        case _:
+            assert_never(event)
+
+
+def _of_bookmark(event: AnyBookmarkEvent, by: str) -> str:
+    match event:
+        case BookmarkPlaced():
+            moved = "" if event.before in (None, event.sequence) else f" (was #{event.before})"
+            return f"{by} set bookmark {event.bookmark} at #{event.sequence}{moved}{_because(event.note)}"
+        case BookmarkRemoved():
+            return f"{by} removed bookmark {event.bookmark} (was #{event.sequence})"
         case _:
             assert_never(event)
 

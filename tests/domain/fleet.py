@@ -79,6 +79,7 @@ CHANGES: tuple[tuple[str, Any], ...] = (
     ("default_lease_s", 7.5),
     ("poet", None),
     ("estimate", None),
+    ("bookmark", None),
 )
 WAITS = st.one_of(st.none(), st.integers(0, 60))
 

@@ -36,6 +36,7 @@ def recorded(ledger: Ledger) -> Snapshot:
         "queues": {needs: tuple(queue) for needs, queue in book.queues.items()},
         "handoffs": dict(ledger.handoffs),
         "estimates": dict(ledger.estimates),
+        "bookmarks": dict(ledger.bookmarks),
         "settings": dict(ledger.settings),
         "leases": {name for kind, name in ledger.timers.due if kind == "lease"},
         "offers": {name: at for (kind, name), at in ledger.timers.due.items() if kind == "handoff"},

@@ -51,6 +51,8 @@ VERBS = [
     "estimate.record",
     "estimate.close",
     "retro.record",
+    "bookmark.set",
+    "bookmark.remove",
     "project.fork",
     "project.restore",
 ]
@@ -225,6 +227,9 @@ def test_upcasts_follow_each_other_up_to_the_present_version(monkeypatch: pytest
         ("estimate.record", '{"feature": "x", "sessions": 0, "complexity": 1}'),
         ("estimate.record", '{"feature": "x", "sessions": 1, "complexity": 11}'),
         ("retro.record", '{"feature": "x", "spike_accuracy": 101}'),
+        ("bookmark.set", '{"bookmark": "5 minutes ago", "sequence": 1}'),
+        ("bookmark.set", '{"bookmark": "good", "sequence": -1}'),
+        ("bookmark.set", '{"bookmark": "good"}'),
         ("project.fork", '{"origin": "_system", "sequence": 1}'),
         ("project.fork", '{"origin": "main", "sequence": 0}'),
         ("project.restore", '{"sequence": 1}'),

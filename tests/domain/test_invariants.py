@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain.agents import AgentSpawned, AgentTerminated, Heartbeat, SpawnAgent, TerminateAgent
+from domain.bookmarks import RemoveBookmark, SetBookmark
 from domain.decider import decide, due, evolve, execute, recover
 from domain.errors import (
     AgentLimitReached,
@@ -19,6 +20,7 @@ from domain.errors import (
     Rejection,
     StaleFence,
     UnknownAgent,
+    UnknownBookmark,
 )
 from domain.errors import AgentTerminated as TerminatedAgent
 from domain.handoffs import AcceptHandoff, InitiateHandoff
@@ -319,6 +321,8 @@ class Fleet(RuleBasedStateMachine):
         key, value = change
         if key == "estimate":
             self.estimate(chance)
+        elif key == "bookmark":
+            self.bookmark(chance)
         elif key == "poet":
             self.ask(
                 "operator", DefinePersona(persona="poet", definition="Scans.", capabilities=capabilities)
@@ -338,6 +342,19 @@ class Fleet(RuleBasedStateMachine):
         answer = self.ask("planner", command)
         if isinstance(answer, tuple) and isinstance(command, RecordEstimate):
             self.estimates.append(answer[-1].entity)
+
+    def bookmark(self, chance: int) -> None:
+        name = f"mark-{chance % 3}"
+        standing = name in self.ledger.bookmarks
+        if chance % 4 == 0:
+            answer = self.ask("operator", RemoveBookmark(bookmark=name))
+            assert isinstance(answer, UnknownBookmark) != standing
+            return
+        sequence = chance % (len(self.log) + 3)
+        reached = sequence <= len(self.log)
+        answer = self.ask("operator", SetBookmark(bookmark=name, sequence=sequence))
+        assert isinstance(answer, tuple) == reached
+        assert not reached or self.ledger.bookmarks[name].sequence == sequence
 
     @rule(passed=st.sampled_from((1, 0, 5, 5, 20, 20, 60, 130, 4_000)), on_time=st.booleans())
     def wait(self, passed: int, on_time: bool) -> None:

@@ -60,11 +60,11 @@ def event_changes(
     """
     changes: list[RowChange | None] = []
     for projection in projections:
-        touches = projection.touches(recorded)
+        touches = projection.touches([recorded])
         if not touches:
             continue
         held = rows[projection.name]
-        before = {key: held.get(key) for key, _ in touches}
-        projection.fold_into(held, recorded, touches)
+        before = {key: held.get(key) for _, key, _ in touches}
+        projection.fold_into(held, touches)
         changes += [change_of(projection.name, key, row, held.get(key)) for key, row in before.items()]
     return [change for change in changes if change is not None]

@@ -70,7 +70,7 @@ class Walk:
 
     def _rows(self, projection: Projection[Any], events: Sequence[Recorded], position: int) -> Rows:
         """Those of the rows that the events touch, as they were at a position."""
-        keys = {key for recorded in events for key, _ in projection.touches(recorded)}
+        keys = {key for _, key, _ in projection.touches(events)}
         if not keys or projection.append_only:
             return {}
         return self._travel.rows(projection, self._history.project, position, keys)

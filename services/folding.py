@@ -6,7 +6,6 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from domain.messages import Recorded
 from projections.framework import Key, Touch
 from services.layers import NO_LAYERS, Layers, rows_of
 from services.tables import Connection, Table
@@ -53,9 +52,9 @@ class RowCache(Generic[R]):
 
 
 class Loaded(Struct, Generic[R], frozen=True):
-    """A batch, the rows that each of its events touches, and those rows as they were before."""
+    """What events do to rows, and those rows as they were before."""
 
-    touched: list[tuple[Recorded, Sequence[Touch]]]
+    touches: Sequence[Touch]
     before: dict[Key, R]
 
 
@@ -74,32 +73,27 @@ class Folder(Generic[R]):
     def fold(
         self,
         connection: Connection,
-        batch: Sequence[Recorded],
+        touches: Sequence[Touch],
         end: int,
         mark: int = 0,
         layers: Layers = NO_LAYERS,
     ) -> None:
-        """Bring the table from before this batch to its end; rows that were so at the mark are kept."""
-        self.write(connection, self.load(connection, batch, layers), end, mark)
+        """Bring the table to the end of what is done to it; rows that were so at the mark are kept."""
+        self.write(connection, self.load(connection, touches, layers), end, mark)
 
-    def load(
-        self, connection: Connection, batch: Sequence[Recorded], layers: Layers = NO_LAYERS
-    ) -> Loaded[R]:
-        """Read what a batch touches."""
-        projection = self.table.projection
-        touched = [(recorded, touches) for recorded in batch if (touches := projection.touches(recorded))]
-        if projection.append_only:
-            return Loaded(touched, {})
-        keys = {key for _, touches in touched for key, _ in touches}
+    def load(self, connection: Connection, touches: Sequence[Touch], layers: Layers = NO_LAYERS) -> Loaded[R]:
+        """Read the rows that are touched."""
+        if self.table.projection.append_only:
+            return Loaded(touches, {})
+        keys = {key for _, key, _ in touches}
         rows = self._cache.find(keys)
         rows |= self._read(connection, [key for key in keys if key not in rows], layers)
-        return Loaded(touched, rows)
+        return Loaded(touches, rows)
 
     def write(self, connection: Connection, loaded: Loaded[R], end: int, mark: int = 0) -> None:
         """Fold what was loaded and write what has changed; reads nothing, so it may stand in a pipeline."""
         before, rows = loaded.before, dict(loaded.before)
-        for recorded, touches in loaded.touched:
-            self.table.projection.fold_into(rows, recorded, touches)
+        self.table.projection.fold_into(rows, loaded.touches)
         changed = {key: row for key, row in rows.items() if row is not before.get(key)}
         if not self.table.projection.append_only:
             self._keep(connection, changed.keys(), before, mark, end)

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from domain.errors import CoordError
 from domain.messages import Recorded
-from projections.framework import Projection
+from projections.framework import Folds, Projection
 from services.checkpoints import CHECKPOINT_EVENTS
 from services.codec import Codec
 from services.database import lock_number
@@ -206,8 +206,13 @@ class _Session:
             if tracked(self._connection, list(group), lock=True) != group:
                 return None
             done = stride(self._connection, batch, position, end)
-            folders = [self._folders[name] for name in group]
-            work = [(folder, folder.load(self._connection, done.batch, done.layers)) for folder in folders]
+            folds = Folds(self._projections[name] for name in group)
+            work = [
+                (folder, folder.load(self._connection, touches, done.layers))
+                for folder, touches in zip(
+                    [self._folders[name] for name in group], folds.touches(done.batch), strict=True
+                )
+            ]
             with self._connection.pipeline():  # Postgres writes one table while the next is folded
                 for folder, loaded in work:
                     folder.write(self._connection, loaded, done.end, done.mark)

@@ -117,7 +117,8 @@ class _Build:
         full = len(batch) == self._reader.batch_events
         done = stride(self._connection, batch, self._position, batch[-1].position if full else target)
         if done.batch:
-            self._folder.fold(self._connection, done.batch, done.end, done.mark, done.layers)
+            touches = self._projection.touches(done.batch)
+            self._folder.fold(self._connection, touches, done.end, done.mark, done.layers)
             self._events += len(done.batch)
         self._position = done.end
         self._progress(Progress(position=self._position, target=target, events=self._events))

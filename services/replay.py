@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from projections.framework import Key, Projection
+from projections.framework import Folds, Key, Projection
 from services.codec import Codec
 from services.log import EventLog
 from services.read_ahead import ReadAhead
@@ -26,10 +26,8 @@ def replay(
     A project of None replays all projects.
     """
     states: dict[str, Rows] = {projection.name: {} for projection in projections}
-    pairs = [(projection, states[projection.name]) for projection in projections]
+    folds, rows = Folds(projections), list(states.values())
     with ReadAhead(log, codec, REPLAY_BATCH_EVENTS, project) as reader:
         for batch in reader.read_all(0, until_position):
-            for recorded in batch:
-                for projection, rows in pairs:
-                    projection.fold_into(rows, recorded)
+            folds.fold_into(rows, batch)
     return states

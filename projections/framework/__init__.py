@@ -19,6 +19,18 @@ on both. Pure: no I/O in here.
 """
 
 from projections.framework.columns import Column, Row, columns
-from projections.framework.projection import Fold, FoldFailed, Key, Projection, Touch, on, on_each
+from projections.framework.projection import Fold, FoldFailed, Folds, Key, Projection, Touch, on, on_each
 
-__all__ = ["Column", "Fold", "FoldFailed", "Key", "Projection", "Row", "Touch", "columns", "on", "on_each"]
+__all__ = [
+    "Column",
+    "Fold",
+    "FoldFailed",
+    "Folds",
+    "Key",
+    "Projection",
+    "Row",
+    "Touch",
+    "columns",
+    "on",
+    "on_each",
+]

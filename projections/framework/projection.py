@@ -25,10 +25,8 @@ _KeyReader = Callable[[Recorded], Iterable[Key]]
 _Apply = Callable[[Any, Recorded, Key], Any]
 _Route = tuple[_KeyReader, _Apply]
 
-Touch = tuple[Key, _Apply]
-"""A row that an event changes, and how."""
-
-_NOTHING: Sequence[Touch] = ()
+Touch = tuple[Recorded, Key, _Apply]
+"""An event, a row that it changes, and how."""
 
 
 class FoldFailed(CoordError):
@@ -117,9 +115,6 @@ class Projection(Generic[R]):
     queries: Mapping[str, LiteralString] = field(default_factory=dict)
     append_only: bool = False
     record: bool = False
-    _routes: dict[type[Event], tuple[_Route, ...]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
 
     def __post_init__(self) -> None:
         for holds, rule in self._rules():
@@ -144,42 +139,38 @@ class Projection(Generic[R]):
         """Reads the primary key of a row."""
         return attrgetter(*self.primary_key)
 
-    def touches(self, recorded: Recorded) -> Sequence[Touch]:
-        """The rows an event changes, each with the fold that does it, in the order they are declared."""
-        kind = type(recorded.event)
-        routes = self._routes.get(kind)
-        if routes is None:
-            routes = self._routes[kind] = tuple(
-                (fold.read_keys or _field_reader(self._key_fields(fold)), fold.apply)
-                for fold in self.folds
-                if issubclass(kind, fold.event)
-            )
-        if not routes:
-            return _NOTHING  # the usual case: most events concern few projections
-        return [(key, apply) for read_keys, apply in routes for key in read_keys(recorded)]
+    @cached_property
+    def touches(self) -> Callable[[Iterable[Recorded]], list[Touch]]:
+        """What events do to its rows, in order."""
+        alone = Folds([self])
+        return lambda events: alone.touches(events)[0]
 
-    def fold_into(
-        self,
-        rows: MutableMapping[Key, R],
-        recorded: Recorded,
-        touches: Sequence[Touch] | None = None,
-    ) -> None:
-        """Apply an event to rows held by their primary keys; `touches`, if known already, are the event's."""
-        for key, apply in self.touches(recorded) if touches is None else touches:
+    def routes(self, kind: type[Event]) -> tuple[_Route, ...]:
+        """The folds of an event type in the order they are declared, each with what reads its keys."""
+        return tuple(
+            (fold.read_keys or _field_reader(self._key_fields(fold)), fold.apply)
+            for fold in self.folds
+            if issubclass(kind, fold.event)
+        )
+
+    def fold_into(self, rows: MutableMapping[Key, R], touches: Iterable[Touch]) -> None:
+        """Apply what events do to rows, which are held by their primary keys."""
+        append_only = self.append_only
+        for recorded, key, apply in touches:
             row = rows.get(key)
             try:
                 changed = apply(row, recorded, key)
             except Exception as error:
                 raise self._failed(recorded, f"{type(error).__name__}: {error}") from error
+            if changed is row:
+                continue
             if changed is None:
-                if row is not None:
-                    raise self._failed(recorded, f"it takes away the row {key}; mark it instead")
-            elif self.key_of(changed) != key:
-                raise self._failed(recorded, f"the row of {key} became that of {self.key_of(changed)}")
-            elif row is not None and self.append_only:
+                raise self._failed(recorded, f"it takes away the row {key}; mark it instead")
+            if row is not None and append_only:
                 raise self._failed(recorded, f"it is append-only and has a row {key} already")
-            else:
-                rows[key] = changed
+            if self.key_of(changed) != key:
+                raise self._failed(recorded, f"the row of {key} became that of {self.key_of(changed)}")
+            rows[key] = changed
 
     def _rules(self) -> Iterator[tuple[object, str]]:
         fields, config = self.row.__struct_fields__, self.row.__struct_config__
@@ -204,6 +195,38 @@ class Projection(Generic[R]):
     def _failed(self, recorded: Recorded, why: str) -> FoldFailed:
         event = type(recorded.event).__name__
         return FoldFailed(projection=self.name, event=event, position=recorded.position, why=why)
+
+
+class Folds:
+    """Projections that are folded together: an event costs nothing in those that it does not concern."""
+
+    def __init__(self, projections: Iterable[Projection[Any]]) -> None:
+        self.projections = tuple(projections)
+        self._routes: dict[type[Event], tuple[tuple[int, _KeyReader, _Apply], ...]] = {}
+
+    def touches(self, events: Iterable[Recorded]) -> list[list[Touch]]:
+        """What the events do, in order, for each of the projections."""
+        found: list[list[Touch]] = [[] for _ in self.projections]
+        routes = self._routes
+        for recorded in events:
+            kind = type(recorded.event)
+            for index, read_keys, apply in routes.get(kind) or self._learn(kind):
+                for key in read_keys(recorded):
+                    found[index].append((recorded, key, apply))
+        return found
+
+    def fold_into(self, states: Sequence[MutableMapping[Key, Any]], events: Iterable[Recorded]) -> None:
+        """Apply events to the rows of each projection."""
+        for projection, rows, touches in zip(self.projections, states, self.touches(events), strict=True):
+            projection.fold_into(rows, touches)
+
+    def _learn(self, kind: type[Event]) -> tuple[tuple[int, _KeyReader, _Apply], ...]:
+        self._routes[kind] = tuple(
+            (index, *route)
+            for index, projection in enumerate(self.projections)
+            for route in projection.routes(kind)
+        )
+        return self._routes[kind]
 
 
 def _primary(recorded: Recorded, value: Any) -> Key:

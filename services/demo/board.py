@@ -99,7 +99,7 @@ class Board:
         self.in_order &= recorded.sequence == self.heard_events + 1
         self.heard_events += 1
         for projection in (AGENTS, QUEUE, HANDOFFS):
-            projection.fold_into(self._rows[projection.name], recorded)
+            projection.fold_into(self._rows[projection.name], projection.touches([recorded]))
         self.recent.append(recorded)
         self._on_event(recorded)
         async with self._changed:

@@ -65,6 +65,5 @@ class Story:
 def folded(projection: Projection[Any], history: Iterable[Recorded]) -> dict[Any, Any]:
     """The rows that these events leave."""
     rows: dict[Any, Any] = {}
-    for recorded in history:
-        projection.fold_into(rows, recorded)
+    projection.fold_into(rows, projection.touches(history))
     return rows

@@ -40,7 +40,7 @@ def recorded(event: Event, position: int = 1, project: str = "p") -> Recorded:
 def fold(projection: Projection[Any], *events: Event, project: str = "p") -> dict[Any, Any]:
     rows: dict[Any, Any] = {}
     for position, event in enumerate(events, 1):
-        projection.fold_into(rows, recorded(event, position, project))
+        projection.fold_into(rows, projection.touches([recorded(event, position, project)]))
     return rows
 
 
@@ -51,7 +51,7 @@ def test_an_event_changes_the_row_that_its_field_names() -> None:
 
 def test_rows_of_projects_are_apart() -> None:
     rows = fold(ITEMS, Stored(item="a", shelf="x"))
-    ITEMS.fold_into(rows, recorded(Stored(item="a", shelf="y"), project="q"))
+    ITEMS.fold_into(rows, ITEMS.touches([recorded(Stored(item="a", shelf="y"), project="q")]))
     assert [(row.project, row.shelf) for row in rows.values()] == [("p", "x"), ("q", "y")]
 
 
@@ -120,7 +120,7 @@ def test_a_fold_that_raises_is_named_with_its_position() -> None:
 
     projection = Projection(name="bad", version=1, row=ITEMS.row, key=("item",), folds=(on(Stored, fails),))
     with pytest.raises(FoldFailed, match="Projection bad cannot fold event Stored at position 7") as error:
-        projection.fold_into({}, recorded(Stored(item="a", shelf="x"), position=7))
+        projection.fold_into({}, projection.touches([recorded(Stored(item="a", shelf="x"), position=7)]))
     assert isinstance(error.value.__cause__, KeyError)
 
 

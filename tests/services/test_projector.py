@@ -252,10 +252,9 @@ def test_forgetting_rows_changes_nothing(
         folder = Folder(table, RowCache(limit_rows=limit_rows))
         for start in range(0, len(history), batch_events):
             batch = history[start : start + batch_events]
-            folder.fold(connection, batch, batch[-1].position)
+            folder.fold(connection, ITEMS.touches(batch), batch[-1].position)
         rows: dict[Any, Any] = {}
-        for recorded in history:
-            ITEMS.fold_into(rows, recorded)
+        ITEMS.fold_into(rows, ITEMS.touches(history))
         assert {ITEMS.key_of(row): row for row in table.scan(connection)} == rows
 
 
@@ -501,7 +500,7 @@ def test_a_rebuild_that_had_to_try_again_for_readers_ends_with_exact_rows(
             eventually(lambda: waits("ShareLock") != [])  # for the tracking row
             append(log, "p", stores(5, first=3))
             batch = [CODEC.decode(row) for row in log.read(5, 10)]
-            Folder(Table(SHELVES, "shelves_v1")).fold(projector, batch, 10)
+            Folder(Table(SHELVES, "shelves_v1")).fold(projector, SHELVES.touches(batch), 10)
             advance(projector, ["shelves"], 10)
         eventually(lambda: waits("AccessExclusiveLock") != [])
         first_wait = waits("AccessExclusiveLock")

@@ -95,13 +95,14 @@ def _show(recorded: "Recorded", as_json: bool) -> None:
     from projections.words import words
 
     if as_json:
-        print_json_line(_document(recorded))
+        print_json_line(document(recorded))
     else:
         line = f"{recorded.position:>8}  {moment(recorded.at)}  {recorded.event.name:<19}  {words(recorded)}"
         click.echo(clean(line))
 
 
-def _document(recorded: "Recorded") -> dict[str, Any]:
+def document(recorded: "Recorded") -> dict[str, Any]:
+    """The event with its envelope, as JSON tells it."""
     import msgspec
 
     facts = {name: getattr(recorded, name) for name in recorded.__struct_fields__ if name != "event"}

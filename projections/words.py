@@ -1,6 +1,7 @@
 """Every event as one line for people: "a1 claimed t-x under fence 2 (attempt 1)". Pure."""
 
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, assert_never, get_args
 
 import msgspec
 
@@ -21,7 +22,7 @@ from domain.learning import (
     LearningEvent,
     RetrospectiveRecorded,
 )
-from domain.messages import Data, Recorded
+from domain.messages import Data, Event, Recorded
 from domain.personas import PersonaDefined
 from domain.project import AnyProjectEvent, ProjectForked, ProjectRestored
 from domain.settings import SettingChanged
@@ -48,23 +49,7 @@ _LONGEST_QUOTE_CHARS = 120
 
 def words(recorded: Recorded) -> str:
     """What happened, in one line."""
-    event, by = recorded.event, recorded.actor
-    if isinstance(event, AnyTaskEvent):
-        return _of_task(event, by)
-    if isinstance(event, AnyHandoffEvent):
-        return _of_handoff(event)
-    if isinstance(event, AnyAgentEvent):
-        return _of_agent(event, by)
-    if isinstance(event, SettingChanged):
-        return _of_setting(event, by)
-    if isinstance(event, PersonaDefined):
-        return f"{by} defined persona {event.persona}{_because(event.definition)}"
-    if isinstance(event, AnyBookmarkEvent):
-        return _of_bookmark(event, by)
-    if isinstance(event, AnyProjectEvent):
-        return _of_project(event, by)
-    assert isinstance(event, LearningEvent), event
-    return _of_learning(event, by)
+    return _TELLERS[type(recorded.event)](recorded.event, recorded.actor)
 
 
 def _of_task(event: AnyTaskEvent, by: str) -> str:
@@ -104,7 +89,7 @@ def _of_task(event: AnyTaskEvent, by: str) -> str:
             assert_never(event)
 
 
-def _of_handoff(event: AnyHandoffEvent) -> str:
+def _of_handoff(event: AnyHandoffEvent, _: str) -> str:
     match event:
         case HandoffInitiated():
             to = event.to_agent or f"persona {event.to_persona}"
@@ -183,6 +168,10 @@ def _of_learning(event: LearningEvent, by: str) -> str:
             assert_never(event)
 
 
+def _of_persona(event: PersonaDefined, by: str) -> str:
+    return f"{by} defined persona {event.persona}{_because(event.definition)}"
+
+
 def _because(text: str) -> str:
     return f": {_quote(text)}" if text else ""
 
@@ -195,3 +184,20 @@ def _quote(text: str) -> str:
     """The beginning of a text, on one line."""
     line = " ".join(text[: _LONGEST_QUOTE_CHARS + 1].split())
     return line if len(text) <= _LONGEST_QUOTE_CHARS else f"{line[:_LONGEST_QUOTE_CHARS]}…"
+
+
+_Tell = Callable[[Any, str], str]
+_UNIONS: tuple[tuple[Any, _Tell], ...] = (
+    (AnyTaskEvent, _of_task),
+    (AnyHandoffEvent, _of_handoff),
+    (AnyAgentEvent, _of_agent),
+    (AnyBookmarkEvent, _of_bookmark),
+    (AnyProjectEvent, _of_project),
+    (LearningEvent, _of_learning),
+)
+_TELLERS: Mapping[type[Event], _Tell] = {
+    SettingChanged: _of_setting,
+    PersonaDefined: _of_persona,
+    **{kind: tell for union, tell in _UNIONS for kind in get_args(union)},
+}
+"""Looked up by type: this runs for every event of the log."""

@@ -7,7 +7,7 @@ back into it. So a lineage is two short lists, whatever the length of the log.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
@@ -40,14 +40,14 @@ class Segment(Struct, frozen=True):
     last: int
 
 
-History = tuple[Segment, ...]
+Segments = tuple[Segment, ...]
 """Events in order: no two segments overlap, and sequences only grow."""
 
 
 class Lineage(Struct, frozen=True):
     """`streams` hold every event the project ever had, its own stream last; `restores` are in order."""
 
-    streams: History
+    streams: Segments
     restores: tuple[Restore, ...] = ()
 
     @property
@@ -62,11 +62,11 @@ class Lineage(Struct, frozen=True):
             return self.restores[-1]
         return Restore(at=self.own.first, to=self.own.first - 1)
 
-    def raw(self, last: int = END) -> History:
+    def raw(self, last: int = END) -> Segments:
         """Every event up to this sequence, also what a restore took back."""
         return _cut(self.streams, 1, last)
 
-    def effective(self, last: int = END) -> History:
+    def effective(self, last: int = END) -> Segments:
         """The events that made the state right after this sequence."""
         segments: list[Segment] = []
         for restore in reversed(self.restores):
@@ -99,16 +99,16 @@ def trace(project: str, turns_of: Callable[[str], Iterable[Turn]]) -> Lineage:
     return Lineage(tuple(reversed(streams)), tuple(sorted(restores, key=_at)))
 
 
-def includes(history: History, sequence: int) -> bool:
-    """Is the event of this sequence part of a history?"""
-    place = bisect_right(history, sequence, key=_first) - 1
-    return place >= 0 and sequence <= history[place].last
+def includes(segments: Segments, sequence: int) -> bool:
+    """Is the event of this sequence one of these?"""
+    place = bisect_right(segments, sequence, key=_first) - 1
+    return place >= 0 and sequence <= segments[place].last
 
 
-def _cut(history: Sequence[Segment], first: int, last: int) -> History:
+def _cut(segments: Segments, first: int, last: int) -> Segments:
     return tuple(
         Segment(each.stream, max(each.first, first), min(each.last, last))
-        for each in history
+        for each in segments
         if each.first <= last and first <= each.last
     )
 

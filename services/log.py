@@ -10,6 +10,9 @@ statements alone: function 3,900 / 26,000 / 92,000 / 137,000; the same in a pipe
 135,000; a bare `INSERT … unnest` without a lock 4,000 / 25,000 / 94,000 / 131,000. Through `append`: 2,900 /
 22,000 / 77,000 / 107,000.
 
+A project's events are numbered through forks: those that a fork has from its origin are read in the origin's
+stream, under the fork's name and at their own positions. They stand before the fork's own, as positions go.
+
 Touches its table and function, advisory locks, and the notification channel `coord_events`.
 """
 
@@ -32,10 +35,12 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from msgspec import Struct
 from psycopg.rows import DictRow, dict_row, tuple_row
 
-from domain.errors import CoordError
+from domain.errors import UnknownSequence
+from domain.lineage import END, Lineage, Segments
 from services.codec import Row
 from services.database import LogConflict, LogMissing, LogUnavailable, in_a_line, lock_number, parameters
 from services.leadership import Leadership
+from services.lineage import INDEX, READ_MARKS, read_lineage
 from services.tail import CHANNEL, HEAD, LogTail
 
 __all__ = [
@@ -54,7 +59,7 @@ TABLE = "events"
 
 _POOL_CONNECTIONS = 2
 _POOL_TIMEOUT_S = 5.0
-_LAST_POSITION = 2**63 - 1
+LAST_POSITION = 2**63 - 1
 _READ_EVENTS = 10_000
 _CREATE_LOCK = "coord.events"
 
@@ -90,6 +95,7 @@ _CREATE = (
     END
     $$
     """,
+    INDEX,
 )
 
 _APPEND = "SELECT coord.append_events(%b, %b::bigint[], %b, %b)"
@@ -99,9 +105,9 @@ SELECT notification_id, originator_id, originator_version, topic, state FROM coo
 WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s
 """
 
-_READ_PROJECT = """
+_READ_STREAM = """
 SELECT notification_id, originator_id, originator_version, topic, state FROM coord.events
-WHERE originator_id = %s AND originator_version > %s AND notification_id <= %s
+WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s AND notification_id <= %s
 ORDER BY originator_version LIMIT %s
 """
 
@@ -130,11 +136,6 @@ _MISSING = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedFunction,
 )
-
-
-class UnknownSequence(CoordError):
-    code = "unknown_sequence"
-    says = "Project {project} has no event #{sequence}; its last is #{last}."
 
 
 class EventLog(PostgresApplicationRecorder):
@@ -175,7 +176,7 @@ class EventLog(PostgresApplicationRecorder):
         self, after: int, limit_events: int, *, until: int | None = None, project: str | None = None
     ) -> list[Row]:
         """The events that follow a position, in order, none past `until`; of all projects or of one."""
-        last = _LAST_POSITION if until is None else until
+        last = LAST_POSITION if until is None else until
         if project is not None:
             return self.read_project(project, self.sequence_at(project, after), last, limit_events)
         return self._fetch(_READ, (after, last, limit_events))
@@ -184,15 +185,62 @@ class EventLog(PostgresApplicationRecorder):
         self,
         project: str,
         after_sequence: int,
-        until_position: int = _LAST_POSITION,
+        until_position: int = LAST_POSITION,
         limit_events: int = _READ_EVENTS,
     ) -> list[Row]:
-        """A project's events that follow a sequence, in order, none past the position."""
-        return self._fetch(_READ_PROJECT, (project, after_sequence, until_position, limit_events))
+        """A project's events that follow a sequence, in order, none past the position.
+
+        They are all that ever happened, also what a restore took back.
+        """
+        segments = self.lineage(project).raw()
+        return self.read_segments(project, segments, after_sequence, limit_events, until_position)
+
+    def read_history(
+        self,
+        project: str,
+        after_sequence: int,
+        until_position: int = LAST_POSITION,
+        limit_events: int = _READ_EVENTS,
+    ) -> list[Row]:
+        """The events after a sequence of those that made a project's state at the position, in order.
+
+        What was taken back by then is left out; what was taken back only later is not.
+        """
+        lineage = self.lineage(project)
+        last = self.sequence_at(project, until_position) if lineage.restores else END
+        segments = lineage.effective(last)
+        return self.read_segments(project, segments, after_sequence, limit_events, until_position)
+
+    def read_segments(
+        self,
+        project: str,
+        segments: Segments,
+        after_sequence: int,
+        limit_events: int,
+        until_position: int = LAST_POSITION,
+    ) -> list[Row]:
+        """The events of these segments that follow a sequence, in order, none past the position."""
+        rows: list[Row] = []
+        for segment in segments:
+            after = max(segment.first - 1, after_sequence)
+            if after < segment.last and len(rows) < limit_events:
+                bounds = (after, segment.last, until_position, limit_events - len(rows))
+                found = self._fetch(_READ_STREAM, (segment.stream, *bounds))
+                rows += _named(project, segment.stream, found)
+        return rows
 
     def read_at(self, project: str, sequences: Sequence[int]) -> list[Row]:
         """A project's events of these sequences, in order; those that do not exist are left out."""
-        return self._fetch(_READ_AT, (project, list(sequences)))
+        rows: list[Row] = []
+        for each in self.lineage(project).streams:
+            wanted = [sequence for sequence in sequences if each.first <= sequence <= each.last]
+            if wanted:
+                rows += _named(project, each.stream, self._fetch(_READ_AT, (each.stream, wanted)))
+        return rows
+
+    def lineage(self, project: str) -> Lineage:
+        """In which streams a project's events stand, and what its restores took back, as of now."""
+        return read_lineage(project, lambda stream: self._fetch(READ_MARKS, (stream,)))
 
     def head(self) -> int:
         """The position of the last event; 0 if there is none."""
@@ -201,7 +249,12 @@ class EventLog(PostgresApplicationRecorder):
 
     def project_head(self, project: str) -> tuple[int, int]:
         """The sequence and the position of a project's last event; zeros if it has none."""
-        return self._last(project, _LAST_POSITION, lambda _: True)
+        return self._last(project, END, lambda _: True)
+
+    def began(self, project: str) -> int:
+        """The position of the first event in a project's own stream; 0 if it has none."""
+        first = self._fetch(_READ_STREAM, (project, 0, END, LAST_POSITION, 1))
+        return int(first[0][0]) if first else 0
 
     def projects(self) -> list[str]:
         """The names of all projects that have events, in order."""
@@ -213,10 +266,14 @@ class EventLog(PostgresApplicationRecorder):
         return position
 
     def at_sequence(self, project: str, sequence: int) -> int:
-        """The position of a project's event of this sequence; 0 for sequence 0, the beginning."""
+        """The position of a project's event of this sequence; 0 for sequence 0, the beginning.
+
+        Raises UnknownSequence.
+        """
         if sequence == 0:
             return 0
-        found, position = self._last(project, sequence, lambda row: row[2] == sequence)
+        stream = self.lineage(project).stream_of(sequence)
+        found, position = self._last(stream, sequence, lambda row: row[2] == sequence)
         if found == 0:
             raise UnknownSequence(project=project, sequence=sequence, last=self.project_head(project)[0])
         return position
@@ -237,19 +294,20 @@ class EventLog(PostgresApplicationRecorder):
 
     def _search(self, project: str, fits: Callable[[Row], bool]) -> tuple[int, int]:
         """Sequence and position of a project's last event that fits, where those that fit come first."""
+        lineage = self.lineage(project)
         found, first, (last, _) = (0, 0), 1, self.project_head(project)
         while first <= last:
             middle = (first + last) // 2
-            better = self._last(project, middle, fits)
+            better = self._last(lineage.stream_of(middle), middle, fits)
             if better[0]:
                 found, first = better, middle + 1
             else:
                 last = middle - 1
         return found
 
-    def _last(self, project: str, sequence: int, fits: Callable[[Row], bool]) -> tuple[int, int]:
-        """Sequence and position of a project's last event up to a sequence; zeros if it does not fit."""
-        rows: list[Row] = self._fetch(_LAST_AT, (project, sequence))
+    def _last(self, stream: str, sequence: int, fits: Callable[[Row], bool]) -> tuple[int, int]:
+        """Sequence and position of a stream's last event up to a sequence; zeros if it does not fit."""
+        rows: list[Row] = self._fetch(_LAST_AT, (stream, sequence))
         return (rows[0][2], rows[0][0]) if rows and fits(rows[0]) else (0, 0)
 
     def _fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
@@ -298,6 +356,11 @@ class _Datastore(PostgresDatastore):
 
 class _Stamp(Struct):
     at: datetime
+
+
+def _named(project: str, stream: str, rows: list[Row]) -> list[Row]:
+    """Rows of another project's stream under the name of the one that has them from there."""
+    return rows if stream == project else [(row[0], project, *row[2:]) for row in rows]
 
 
 _time = msgspec.json.Decoder(_Stamp)

@@ -8,41 +8,51 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from domain.lineage import Segments
 from domain.messages import Recorded
 from services.codec import Codec
-from services.log import EventLog
+from services.log import LAST_POSITION, EventLog
 
 _Range = tuple[int, int | None]
 
 
 class ReadAhead:
-    """Batches of at most `batch_events` in the order of the log, of all projects or of one.
+    """Batches of at most `batch_events` in order: of the whole log, or of these segments of one project.
 
-    It holds one batch beside the one it handed out.
+    What follows is named by a position, and within a project by a sequence. It holds one batch beside the
+    one it handed out.
     """
 
-    def __init__(self, log: EventLog, codec: Codec, batch_events: int, project: str | None = None) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        codec: Codec,
+        batch_events: int,
+        project: str | None = None,
+        segments: Segments = (),
+    ) -> None:
         self.batch_events = batch_events
         self._log = log
         self._codec = codec
         self._project = project
+        self._segments = segments
         self._thread = ThreadPoolExecutor(1, "read-ahead")
         self._ahead: tuple[_Range, Future[list[Recorded]]] | None = None
 
     def read(self, after: int, until: int | None = None) -> list[Recorded]:
-        """The events that follow this position, none of them past `until`; empty if there are none yet."""
+        """The events that follow, none of them past the position `until`; empty if there are none yet."""
         ahead, self._ahead = self._ahead, None
         batch = ahead[1].result() if ahead and ahead[0] == (after, until) else self._fetch(after, until)
         if len(batch) == self.batch_events:
-            following = (batch[-1].position, until)
+            following = (self._place(batch[-1]), until)
             self._ahead = (following, self._thread.submit(self._fetch, *following))
         return batch
 
-    def read_all(self, after: int, until: int) -> Iterator[list[Recorded]]:
-        """All the batches between two positions."""
+    def read_all(self, after: int, until: int | None = None) -> Iterator[list[Recorded]]:
+        """All the batches that follow, none of their events past the position `until`."""
         while batch := self.read(after, until):
             yield batch
-            after = batch[-1].position
+            after = self._place(batch[-1])
 
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)
@@ -56,5 +66,12 @@ class ReadAhead:
         self.close()
 
     def _fetch(self, after: int, until: int | None) -> list[Recorded]:
-        rows = self._log.read(after, self.batch_events, until=until, project=self._project)
+        if self._project is None:
+            rows = self._log.read(after, self.batch_events, until=until)
+        else:
+            last = LAST_POSITION if until is None else until
+            rows = self._log.read_segments(self._project, self._segments, after, self.batch_events, last)
         return [self._codec.decode(row) for row in rows]
+
+    def _place(self, recorded: Recorded) -> int:
+        return recorded.position if self._project is None else recorded.sequence

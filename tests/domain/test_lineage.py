@@ -3,62 +3,12 @@
 from collections.abc import Sequence
 
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from domain.lineage import END, Fork, History, Lineage, Restore, Segment, Turn, includes, trace
-
-Place = tuple[str, int]
-"""An event: the stream that it stands in, and its sequence."""
+from domain.lineage import END, Fork, Lineage, Restore, Segment, Segments, Turn, includes, trace
+from tests.domain.turns import Place, Projects, projects
 
 
-class Projects:
-    """What happened in some projects: all events of each, and those that made its state after each one."""
-
-    def __init__(self) -> None:
-        self.events: dict[str, list[Place]] = {"p0": []}
-        self.states: dict[str, list[list[Place]]] = {"p0": [[]]}
-        self.turns: dict[str, list[Turn]] = {"p0": []}
-
-    def add(self, project: str, state: list[Place]) -> None:
-        place = (project, len(self.events[project]) + 1)
-        self.events[project].append(place)
-        self.states[project].append([*state, place])
-
-    def work(self, project: str) -> None:
-        self.add(project, self.states[project][-1])
-
-    def fork(self, origin: str, sequence: int) -> None:
-        project = f"p{len(self.events)}"
-        self.events[project] = self.events[origin][:sequence]
-        self.states[project] = self.states[origin][: sequence + 1]
-        self.turns[project] = [Fork(origin, sequence)]
-        self.work(project)
-
-    def restore(self, project: str, sequence: int) -> None:
-        self.turns[project].append(Restore(at=len(self.events[project]) + 1, to=sequence))
-        self.add(project, self.states[project][sequence])
-
-    def lineage(self, project: str) -> Lineage:
-        return trace(project, self.turns.__getitem__)
-
-
-@st.composite
-def projects(draw: st.DrawFn) -> Projects:
-    """Some work, now and then a fork or a restore, to any point of any project."""
-    made = Projects()
-    for deed in draw(st.lists(st.sampled_from("wwwwrrf"), max_size=25)):
-        project = draw(st.sampled_from(sorted(made.events)))
-        last = len(made.events[project])
-        if deed == "w" or not last:
-            made.work(project)
-        elif deed == "r":
-            made.restore(project, draw(st.integers(1, last)))
-        else:
-            made.fork(project, draw(st.integers(1, last)))
-    return made
-
-
-def places(history: History) -> list[Place]:
+def places(history: Segments) -> list[Place]:
     return [(each.stream, number) for each in history for number in range(each.first, each.last + 1)]
 
 

@@ -21,6 +21,7 @@ from domain.handoffs import (
 )
 from domain.learning import EstimateClosed, EstimateRecorded, FailureRecorded
 from domain.messages import TICKER, Event, Recorded
+from domain.project import AnyProjectEvent
 from domain.tasks.events import (
     TaskCancelled,
     TaskClaimed,
@@ -207,9 +208,12 @@ def _went_stale(recorded: Recorded, past: Past) -> Cause | None:
 
 
 def _terminated(recorded: Recorded, past: Past) -> Cause | None:
-    """Time ends an agent that is silent or idle; everybody else asks for it."""
+    """A fork or a restore ends the agents of before, time those silent or idle; others are asked to."""
     event = recorded.event
     assert isinstance(event, AgentTerminated)
+    for each in past.beside(recorded):
+        if isinstance(each.event, AnyProjectEvent):
+            return Cause(each, "nobody of before goes on in it")
     if recorded.actor != TICKER:
         return None
     silent = _earlier(recorded, past, event.agent, (AgentWentStale, AgentRecovered), "it stayed silent")

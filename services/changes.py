@@ -11,8 +11,9 @@ from typing import Any
 from msgspec import Struct
 
 from domain.messages import Recorded
+from domain.project import ProjectRestored
 from projections.catalog import PROJECTIONS
-from projections.changes import RowChange, event_changes
+from projections.changes import RowChange, change_of, event_changes
 from projections.framework import Projection
 from services.history import History
 from services.replay import Rows
@@ -59,14 +60,37 @@ class Walk:
     def steps(self, first: int, count: int = 1) -> Iterator[Step]:
         """So many steps, or as many as there are, from this one on."""
         for batch in _batches(self.sequences[first : first + count]):
-            yield from self._fold(self._history.read(batch))
+            folded: list[Recorded] = []
+            for recorded in self._history.read(batch):
+                if isinstance(recorded.event, ProjectRestored):
+                    yield from self._fold(folded)
+                    folded = []
+                    yield Step(recorded, list(self._restored(recorded.position)))
+                else:
+                    folded.append(recorded)
+            yield from self._fold(folded)
 
     def _fold(self, events: Sequence[Recorded]) -> Iterator[Step]:
         """Steps of events that follow each other without a gap."""
+        if not events:
+            return
         before = events[0].position - 1
         rows = {each.name: self._rows(each, events, before) for each in self._projections}
         for recorded in events:
             yield Step(recorded, event_changes(self._projections, recorded, rows))
+
+    def _restored(self, position: int) -> Iterator[RowChange]:
+        """A restore folds nothing: it changes every row that what it took back had changed."""
+        for projection in self._projections:
+            if projection.append_only:
+                continue
+            before, after = (
+                self._travel.rows(projection, self._history.project, at) for at in (position - 1, position)
+            )
+            for key in {**before, **after}:
+                change = change_of(projection.name, key, before.get(key), after.get(key))
+                if change is not None:
+                    yield change
 
     def _rows(self, projection: Projection[Any], events: Sequence[Recorded], position: int) -> Rows:
         """Those of the rows that the events touch, as they were at a position."""

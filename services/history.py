@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from domain.errors import NotFound
+from domain.lineage import includes
 from domain.messages import Recorded
 from projections.handoffs import HANDOFFS
 from projections.views import MAX_ROWS
@@ -36,6 +37,7 @@ class History:
         self._codec = codec
         self._travel = travel
         self._position = position
+        self._lineage = log.lineage(project)
         self._about: dict[str, list[Recorded]] = {}
 
     def read(self, sequences: Sequence[int]) -> list[Recorded]:
@@ -65,10 +67,14 @@ class History:
         return self.read(self.sequences(agent=agent))
 
     def about(self, entity: str, before: Recorded) -> list[Recorded]:
-        """The events about a thing before an event, oldest first; a task's with those of its handoffs."""
+        """The events about a thing before an event, oldest first; a task's with those of its handoffs.
+
+        Without what a restore had taken back by then.
+        """
         if entity not in self._about:
             self._about[entity] = self.of(entity)
-        return [each for each in self._about[entity] if each.sequence < before.sequence]
+        counting = self._lineage.effective(before.sequence - 1)
+        return [each for each in self._about[entity] if includes(counting, each.sequence)]
 
     def beside(self, recorded: Recorded) -> list[Recorded]:
         """The events of the same command, in order, without this one."""

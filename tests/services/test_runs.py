@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from domain.agents import SpawnAgent, TerminateAgent
 from domain.errors import NotFound
 from domain.handoffs import AcceptHandoff, HandoffInitiated, InitiateHandoff
+from domain.messages import Recorded
+from domain.project import ProjectRestored
 from domain.tasks.commands import (
     ClaimTask,
     CompleteTask,
@@ -18,7 +21,7 @@ from domain.tasks.commands import (
     Retry,
     StartTask,
 )
-from projections.causes import causes
+from projections.causes import cause_of, causes
 from projections.queue import QUEUE
 from projections.runs import compare
 from services.changes import Walk
@@ -65,12 +68,12 @@ def task_of(story: Story, local: str) -> str:
     return next(row.task for row in story.rows(QUEUE).values() if row.local == local)
 
 
-def history(log: EventLog, story: Story) -> tuple[History, Travel]:
+def history(log: EventLog, story: Story, *more: Recorded) -> tuple[History, Travel]:
     """The story's, stored after another project's so that positions and sequences differ."""
     other = Story("other")
     other.do("op", EnqueueTask(id="t1", title="Elsewhere"))
     log.append(stored(other.history))
-    log.append(stored(story.history))
+    log.append(stored([*story.history, *more]))
     travel = Travel(log, CODEC)
     return History(log, CODEC, travel, story.project, log.head()), travel
 
@@ -151,6 +154,40 @@ def test_a_step_sees_the_rows_of_its_own_moment(log: EventLog) -> None:
     past, travel = history(log, story)
     spawned = next(iter(Walk(past, travel).steps(0)))
     assert [change.what for change in spawned.changes] == ["added"]
+
+
+def restore(story: Story, to: int) -> Recorded:
+    """The event with which the story is taken back to right after an earlier one."""
+    last = story.history[-1]
+    restored = ProjectRestored(project=story.project, sequence=to, reason="wrong", fence_floor=9)
+    number = last.sequence + 1
+    return replace(last, sequence=number, position=number, actor="op", command_id="back", event=restored)
+
+
+def test_a_restore_changes_back_what_it_took_back_and_nothing_else(log: EventLog) -> None:
+    story = told()
+    claimed = next(each for each in story.history if each.event.name == "task.claimed")
+    past, travel = history(log, story, restore(story, claimed.sequence))
+    (undone,) = Walk(past, travel).steps(past.last - 1)
+    assert undone.recorded.event.name == "project.restored"
+    changes = {(change.view, change.key): change for change in undone.changes}
+    fields = {each.field: (each.old, each.new) for each in changes["queue", ("t1",)].fields}
+    assert fields["status"] == ("completed", "claimed")
+    assert fields["holder"] == (None, "a1")
+    assert ("queue", (task_of(story, "d"),)) not in changes
+    assert list(Walk(past, travel).steps(past.last - 3, 3))[-1] == undone
+
+
+def test_what_a_restore_took_back_causes_nothing_after_it(log: EventLog) -> None:
+    story = told()
+    first = next(each for each in story.history if each.event.name == "task.queued")
+    restored = restore(story, first.sequence)
+    queued = next(each for each in story.history if each.event.name == "task.claimed")
+    again = replace(queued, sequence=restored.sequence + 1, position=restored.sequence + 1)
+    past, _ = history(log, story, restored, again)
+    cause = cause_of(past.event(past.last), past)
+    assert cause is not None
+    assert cause.recorded == past.event(first.sequence)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """`coordctl events`: the log itself, event by event."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ import click
 
 from cli.context import Context, pass_context
 from cli.output import clean, moment, print_json_line
+from cli.points import resolved
 from cli.session import new_codec, opened_log
 from cli.types import NAME
 
@@ -35,7 +35,7 @@ def events(context: Context, /, follow: bool, since: str | None, until: str | No
     """Print the events of the project, in order.
 
     A POINT is a position (1234), a sequence ('#56'), an ISO time (without a zone it is UTC), '5 minutes ago',
-    or 'now'. --follow begins with the last ten events unless --since is given.
+    a bookmark, or 'now'. --follow begins with the last ten events unless --since is given.
 
     For example: coordctl events --follow --type 'handoff.*'
     """
@@ -56,12 +56,9 @@ def _range(
     log: "EventLog", project: str, since: str | None, until: str | None, *, recent: bool
 ) -> tuple[int, int | None]:
     """The sequence after which to begin, and the position at which to end."""
-    from services.points import parse_point, resolve
-
-    now = datetime.now(UTC)
-    last = resolve(parse_point(until), log, project, now) if until else None
+    last = resolved(log, project, until) if until else None
     if since:
-        return log.sequence_at(project, resolve(parse_point(since), log, project, now)), last
+        return log.sequence_at(project, resolved(log, project, since)), last
     return (max(log.project_head(project)[0] - RECENT_EVENTS, 0) if recent else 0), last
 
 

@@ -24,7 +24,7 @@ STYLES: Mapping[str, str] = {
     "initiated": "magenta", "accepted": "green", "rejected": "red", "expired": "red",
 }  # fmt: skip
 
-_UNSEEN = {"project", "brief", "last_command"}
+UNSEEN = {"project", "brief", "last_command"}
 """What says nothing to people: they named the project, and the others are for programs."""
 
 _PROSE = {
@@ -95,7 +95,7 @@ def card(item: Item, title: str) -> list[str]:
     shown = {
         name: value
         for name, value in item.items()
-        if name not in _UNSEEN and value not in (None, "", [], (), {})
+        if name not in UNSEEN and value not in (None, "", [], (), {})
     }
     width = max(map(len, shown), default=0)
     lines = [click.style(clean(title), bold=True)]

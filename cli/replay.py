@@ -1,7 +1,6 @@
 """`coordctl replay`: the project as it was."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,8 +8,10 @@ import click
 from cli.context import Context, pass_context
 from cli.options import DEFAULT_ROWS, MAX_ROWS
 from cli.output import Item, clean, heading, print_item, print_json
+from cli.points import resolved
 from cli.session import new_codec, opened_log
-from cli.views import COLUMNS, print_view
+from cli.views import print_view
+from projections.catalog import VIEWS
 
 if TYPE_CHECKING:
     from domain.messages import Recorded
@@ -25,7 +26,7 @@ ALL = "all"
 @click.option(
     "--view",
     "views",
-    type=click.Choice([*COLUMNS, ALL]),
+    type=click.Choice([*VIEWS, ALL]),
     multiple=True,
     help="What to show; repeatable. agents, queue and handoffs if not given.",
 )
@@ -42,7 +43,7 @@ def replay(context: Context, until: str, views: tuple[str, ...], entity: str | N
     """Show the project as it was at a point, folded anew from the log. It changes nothing.
 
     A POINT is a position (1234), a sequence ('#56'), an ISO time (without a zone it is UTC), '5 minutes ago',
-    or 'now'.
+    a bookmark, or 'now'.
 
     For example: coordctl replay --until "5 minutes ago" --view agents
     """
@@ -66,15 +67,13 @@ def replay(context: Context, until: str, views: tuple[str, ...], entity: str | N
 def _views(views: tuple[str, ...], entity: str | None) -> Sequence[str]:
     """An entity alone is looked for everywhere."""
     if ALL in views or (entity and not views):
-        return tuple(COLUMNS)
+        return tuple(VIEWS)
     return tuple(dict.fromkeys(views)) or USUAL
 
 
 def _go_back(log: "EventLog", project: str, until: str) -> "tuple[int, Recorded | None]":
     """The position that the point means, and the last event of the project that it includes."""
-    from services.points import parse_point, resolve
-
-    position = resolve(parse_point(until), log, project, datetime.now(UTC))
+    position = resolved(log, project, until)
     found = log.read_at(project, [log.sequence_at(project, position)])
     return position, new_codec().decode(found[0]) if found else None
 
@@ -83,21 +82,11 @@ def _states(
     log: "EventLog", project: str, views: Sequence[str], position: int, entity: str | None, limit: int
 ) -> dict[str, list[dict[str, Any]]]:
     """The rows of each view at the position."""
-    from domain.messages import SYSTEM_PROJECT
-    from projections.catalog import VIEWS
-    from services.reads import shape
-    from services.replay import replay as fold
+    from services.travel import Travel
 
-    codec = new_codec()
-    projections = [VIEWS[name].projection for name in views]
-    rows = {
-        name: [*found.values()] for name, found in fold(log, codec, projections, project, position).items()
-    }
-    if "settings" in rows and project != SYSTEM_PROJECT:  # what the project left alone holds system-wide
-        settings = [VIEWS["settings"].projection]
-        rows["settings"] += fold(log, codec, settings, SYSTEM_PROJECT, position)["settings"].values()
+    travel = Travel(log, new_codec())
     params: Mapping[str, Any] = {"limit": limit, **({"entity": entity} if entity else {})}
-    return {name: shape(name, rows[name], params) for name in views}
+    return {name: travel.view(project, name, position, params) for name in views}
 
 
 def _point(position: int, last: "Recorded | None") -> Item:

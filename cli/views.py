@@ -1,11 +1,14 @@
-"""The lists of the read models as people see them: which columns, and how many rows; `--json` has it all."""
+"""The lists of the read models as people see them: which columns, and how many rows; `--json` has it all.
+
+A view that is not named here is shown with all its columns.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cli.context import Context
 from cli.options import MAX_ROWS, given
-from cli.output import Item, print_rows, warn
+from cli.output import UNSEEN, Item, print_rows, warn
 from cli.session import read
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -20,6 +23,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "estimates": (
         "estimate", "feature", "complexity", "estimated_sessions", "actual_sessions", "ratio", "recorded_by",
     ),
+    "bookmarks": ("bookmark", "sequence", "note", "status", "set_by", "set_at"),
     "retros": ("retro", "feature", "surprises", "would_change", "new_patterns", "spike_accuracy"),
     "personas": ("persona", "definition", "capabilities", "built_in"),
     "activity": ("position", "at", "event", "words"),
@@ -36,7 +40,14 @@ def list_view(context: Context, view: str, nothing: str, *, limit: int, offset: 
 
 def print_view(context: Context, view: str, rows: Sequence[Item], nothing: str) -> None:
     """Print rows of a view; `nothing` is what people are told if there are none."""
-    print_rows(context, rows if context.as_json else for_people(view, rows), COLUMNS[view], nothing)
+    print_rows(context, rows if context.as_json else for_people(view, rows), columns(view, rows), nothing)
+
+
+def columns(view: str, rows: Sequence[Item]) -> Sequence[str]:
+    """What people see of a view: the columns chosen for it, or else all that its rows have."""
+    if view in COLUMNS:
+        return COLUMNS[view]
+    return [name for name in rows[0] if name not in UNSEEN] if rows else ()
 
 
 def for_people(view: str, rows: Sequence[Item]) -> Sequence[Item]:

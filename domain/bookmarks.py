@@ -121,8 +121,31 @@ def _set(ledger: "Ledger", command: SetBookmark) -> tuple[Event, ...]:
         return ()
     if standing is None and len(ledger.bookmarks) >= MAX_BOOKMARKS:
         raise BookmarkLimitReached(limit=MAX_BOOKMARKS)
-    before = None if standing is None else standing.sequence
+    before = _place(ledger, name)
     return (BookmarkPlaced(bookmark=name, sequence=sequence, note=command.note, before=before),)
+
+
+def _place(ledger: "Ledger", name: str) -> int | None:
+    mark = ledger.bookmarks.get(name)
+    return None if mark is None else mark.sequence
+
+
+def kept(ledger: "Ledger", then: "Ledger") -> tuple[Event, ...]:
+    """What gives `then`, a project gone back in time, the bookmarks that it has now.
+
+    They are notes about the past, and without them nobody would find the way to what was taken back.
+    """
+    placed = (
+        BookmarkPlaced(bookmark=name, sequence=mark.sequence, note=mark.note, before=_place(then, name))
+        for name, mark in ledger.bookmarks.items()
+        if then.bookmarks.get(name) != mark
+    )
+    removed = (
+        BookmarkRemoved(bookmark=name, sequence=mark.sequence)
+        for name, mark in then.bookmarks.items()
+        if name not in ledger.bookmarks
+    )
+    return (*placed, *removed)
 
 
 def evolve(ledger: "Ledger", event: AnyBookmarkEvent) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, assert_never
 from msgspec import Meta as Constraint
 from msgspec import Struct
 
-from domain import agents
+from domain import agents, bookmarks
 from domain.agents import AgentTerminated
 from domain.errors import InsideCommand, ProjectExists, ReservedProject, UnknownProject, UnknownSequence
 from domain.messages import SYSTEM_PROJECT, Command, Event, Name, Text
@@ -126,7 +126,8 @@ def decide(ledger: "Ledger", command: ProjectCommand, then: "Ledger") -> tuple[E
             reason = f"restored to #{sequence}: {command.reason[:REASON_CHARS]}"
             later = sorted(ledger.agents.keys() - then.agents.keys())
             ended = (AgentTerminated(agent=name, reason=reason) for name in later)
-            return (restored, *agents.terminate_all(then, reason), *ended)
+            ends = agents.terminate_all(then, reason)
+            return (restored, *ends, *ended, *bookmarks.kept(ledger, then))
         case _:
             assert_never(command)
 

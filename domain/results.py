@@ -10,6 +10,7 @@ from typing import Any, assert_never
 import msgspec
 
 from domain.agents import Heartbeat
+from domain.bookmarks import BookmarkPlaced
 from domain.handoffs import HandoffAccepted, HandoffInitiated
 from domain.learning import EstimateRecorded, FailureRecorded, RetrospectiveRecorded
 from domain.ledger import Ledger
@@ -78,6 +79,8 @@ def result(events: Sequence[Event], recall: Recall) -> Result:
             return _taken(taken, recall)
         case FailureRecorded() | EstimateRecorded() | RetrospectiveRecorded() as learned:
             return {"id": learned.entity}
+        case BookmarkPlaced():
+            return {"bookmark": first.bookmark, "sequence": first.sequence}
         case ProjectForked() as fork:
             return {"project": fork.project, "origin": fork.origin, "sequence": fork.sequence}
         case ProjectRestored() as restored:
@@ -111,6 +114,7 @@ _TELLING = (
     FailureRecorded,
     EstimateRecorded,
     RetrospectiveRecorded,
+    BookmarkPlaced,
     ProjectForked,
     ProjectRestored,
 )

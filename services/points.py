@@ -1,10 +1,11 @@
 """Points in a project's past, as people write them, and the positions they mean.
 
-1234               a position in the log
-#56                the 56th event of the project
-2026-11-21T14:03   a time; without a zone it is UTC
-5 minutes ago      also 90s ago, 2h ago, 3 days ago
-now
+1234                     a position in the log; digits alone are always one
+#56                      the 56th event of the project
+2026-11-21T14:03         a time; without a zone it is UTC, and a date alone is its midnight
+5 minutes ago            also 90s ago, 1h30m ago, 3 days ago, -5m
+before-merge             a bookmark; bookmark:before-merge as well
+now                      after everything that has happened
 """
 
 import re
@@ -12,15 +13,19 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
-from domain.errors import CoordError
-from services.log import EventLog, UnknownSequence
+from domain.bookmarks import is_bookmark, unknown_bookmark
+from domain.errors import CoordError, UnknownSequence
+from projections.bookmarks import BOOKMARKS
+from services.log import EventLog
+from services.travel import Travel
 
 
 class BadPoint(CoordError):
     code = "bad_point"
     says = (
         "{text!r} is not a point in time: write a position (1234), a sequence (#56), an ISO time"
-        " (2026-11-21T14:03:00Z; without a zone it is UTC), '5 minutes ago', '2h ago' or 'now'."
+        " (2026-11-21T14:03:00Z; without a zone it is UTC), '5 minutes ago', '1h30m ago', a bookmark's name"
+        " or 'now'."
     )
 
 
@@ -41,39 +46,54 @@ class AtTime(Struct, frozen=True):
     time: datetime
 
 
+class AtBookmark(Struct, frozen=True):
+    name: str
+
+
 class Ago(Struct, frozen=True):
     seconds: int
 
 
-Point = AtPosition | AtSequence | AtTime | Ago
+class Now(Struct, frozen=True):
+    pass
 
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_AGO = re.compile(
-    r"([0-9]{1,12}) *(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?|w|weeks?) +ago", re.IGNORECASE
-)
+
+Point = AtPosition | AtSequence | AtTime | AtBookmark | Ago | Now
+
+_SECONDS = {"S": 1, "M": 60, "H": 3_600, "D": 86_400, "W": 604_800}
+_PART = r"[0-9]{1,12} *(?:S|SECS?|SECONDS?|M|MINS?|MINUTES?|H|HOURS?|D|DAYS?|W|WEEKS?)"
+_SPAN = rf"({_PART}(?: *{_PART})*)"
+_AGO = re.compile(rf"{_SPAN} +AGO|-{_SPAN}")
+_AMOUNT = re.compile(r"([0-9]+) *([SMHDW])")
 _NUMBER = re.compile(r"(#?)([0-9]{1,18})")
+_TIME = re.compile(r"[0-9][0-9W-]*([T ][0-9:.,]+(Z|[+-][0-9:]+)?)?")
+_BOOKMARK = "bookmark:"
 
 
 def parse_point(text: str) -> Point:
-    """What a person wrote, as a point."""
+    """What a person wrote, as a point. Raises BadPoint."""
     text = text.strip()
     if number := _NUMBER.fullmatch(text):
         return AtSequence(int(number[2])) if number[1] else AtPosition(int(number[2]))
-    if ago := _AGO.fullmatch(text):
-        return Ago(int(ago[1]) * _SECONDS[ago[2][0].lower()])
-    if text.lower() == "now":
-        return Ago(0)
-    try:
-        time = datetime.fromisoformat(text)
-        return AtTime(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC))
-    except (ValueError, OverflowError) as error:
-        raise BadPoint(text=text) from error
+    capitals = text.upper()
+    if capitals == "NOW":
+        return Now()
+    if ago := _AGO.fullmatch(capitals):
+        amounts = _AMOUNT.findall(ago[1] or ago[2])
+        return Ago(sum(int(amount) * _SECONDS[unit] for amount, unit in amounts))
+    if _TIME.fullmatch(capitals):
+        return AtTime(_time(capitals, text))
+    name = text.removeprefix(_BOOKMARK)
+    if is_bookmark(name):
+        return AtBookmark(name)
+    raise BadPoint(text=text)
 
 
-def resolve(point: Point, log: EventLog, project: str, now: datetime) -> int:
+def resolve(point: Point, log: EventLog, travel: Travel, project: str, now: datetime) -> int:
     """The position of the project's last event that the point includes; 0 if it is before them all.
 
-    A bare position is taken as it is, provided that the log has come so far.
+    A bare position is taken as it is, provided that the log has come so far. Raises PointNotReached or
+    UnknownBookmark.
     """
     match point:
         case AtPosition(position):
@@ -90,8 +110,30 @@ def resolve(point: Point, log: EventLog, project: str, now: datetime) -> int:
             if time > now:
                 raise PointNotReached(point=time.isoformat(), latest=f"it is {now.isoformat()}")
             return log.at_time(project, time)
+        case AtBookmark(name):
+            return log.at_sequence(project, _marked(name, log, travel, project))
         case Ago(seconds):
             try:
                 return log.at_time(project, now - timedelta(seconds=seconds))
             except OverflowError:  # before the first year there is
                 return 0
+        case Now():
+            return log.project_head(project)[1]
+
+
+def _time(capitals: str, text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(capitals)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadPoint(text=text) from error
+
+
+def _marked(name: str, log: EventLog, travel: Travel, project: str) -> int:
+    """The sequence at which a bookmark stands now."""
+    _, head = log.project_head(project)
+    row = travel.rows(BOOKMARKS, project, head, [(project, name)]).get((project, name))
+    if row is not None and row.status == "placed":
+        return int(row.sequence)
+    rows = travel.rows(BOOKMARKS, project, head).values()
+    raise unknown_bookmark(name, [row.bookmark for row in rows if row.status == "placed"])

@@ -315,6 +315,33 @@ def test_a_replay_shows_the_project_as_it_was(working: Shell) -> None:
     assert "before its first event" in working("replay", "--until", "5 minutes ago")
 
 
+def test_bookmarks_name_points_for_every_command_that_takes_one(working: Shell) -> None:
+    assert working("bookmark", "list") == "There is no such bookmark.\n"
+    assert working("bookmark", "set", "claimed") == "claimed stands at #5.\n"
+    told = working.json("bookmark", "set", "spawned", "#2", "--note", "nobody works yet", "--as", "ann")
+    assert (told["bookmark"], told["sequence"]) == ("spawned", 2)
+    working("bookmark", "set", "begin", "-52w")
+    assert working("bookmark", "set", "begin", "0") == "begin stood at #0 already.\n"
+    assert [(row["bookmark"], row["sequence"]) for row in working.json("bookmark", "list")] == [
+        ("begin", 0), ("spawned", 2), ("claimed", 5),
+    ]  # fmt: skip
+    assert "nobody works yet" in working("bookmark", "list", "--search", "nobody")
+
+    then = working.json("replay", "--until", "spawned")
+    assert (then["point"]["sequence"], then["queue"]) == (2, [])
+    assert working.json("replay", "--until", "bookmark:claimed")["point"]["sequence"] == 5
+    lines = working("events", "--json", "--since", "spawned", "--until", "claimed").splitlines()
+    assert [json.loads(line)["sequence"] for line in lines] == [3, 4, 5]
+
+    assert working("bookmark", "set", "spawned", "claimed") == "spawned stands at #5.\n"
+    assert working("bookmark", "remove", "spawned") == "Bookmark spawned is removed.\n"
+    refusal = working.error("replay", "--until", "spawnd", code=4)
+    assert "There is no bookmark spawnd in this project; the closest are" in refusal
+    assert "claimed" in refusal
+    (removed,) = working.json("bookmark", "list", "--all", "--search", "spawned")
+    assert (removed["status"], removed["removed_by"] is not None) == ("removed", True)
+
+
 def test_a_replay_to_now_shows_what_the_read_models_show(working: Shell) -> None:
     working("setting", "set", "stale_after_s", "77", "--scope", "system")
     working("setting", "set", "max_agents", "7")

@@ -12,7 +12,7 @@ import click
 import msgspec
 import pytest
 
-from cli import docs
+from cli import docs, views
 from cli.main import coordctl
 from cli.views import COLUMNS
 from projections.catalog import VIEWS
@@ -60,7 +60,9 @@ def commands() -> Iterator[tuple[str, click.Command]]:
         (["agent", "spawn", "a1"], "--persona"),
         (["task", "plan", "no-such-file.json"], "cannot be read"),
         (["tusk"], "task"),
-        (["replay", "--until", "yesterday-ish"], "is not a point in time"),
+        (["replay", "--until", "5 months ago"], "is not a point in time"),
+        (["bookmark", "set", "5 minutes ago"], "cannot be a bookmark's name"),
+        (["bookmark", "set", "now"], "no word of time"),
         (["events", "--follow", "--until", "now"], "goes without --until"),
     ],
 )
@@ -89,6 +91,9 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_sent(
         (["estimate", "close", "e9", "--sessions", "1"], 4, "unknown_estimate"),
         (["setting", "get", "no.such.key"], 4, "not_found"),
         (["replay", "--until", "#99"], 4, "point_not_reached"),
+        (["replay", "--until", "nowhere"], 4, "unknown_bookmark"),
+        (["bookmark", "set", "good", "#99"], 4, "point_not_reached"),
+        (["bookmark", "remove", "nowhere"], 4, "unknown_bookmark"),
         (["agent", "spawn", "a1", "--persona", "lore"], 3, "agent_exists"),
         (["task", "start", "t1", "--agent", "a1"], 3, "not_held"),
         (["task", "start", "t1", "--agent", "a1", "--fence", "7"], 3, "stale_fence"),
@@ -223,10 +228,31 @@ def test_every_command_and_option_is_explained(path: str, command: click.Command
 
 
 def test_people_see_columns_that_exist() -> None:
-    assert COLUMNS.keys() == VIEWS.keys()
+    assert COLUMNS.keys() <= VIEWS.keys()
     for name, columns in COLUMNS.items():
         row: Any = EffectiveSetting if name == "settings" else VIEWS[name].projection.row
         assert {*columns} - DERIVED_COLUMNS <= {*row.__struct_fields__}, name
+
+
+def test_a_view_without_chosen_columns_is_shown_with_all_it_has(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell("failure", "record", "Act two", "--approach", "Two narrators", "--why", "Confusing")
+    monkeypatch.setattr(views, "COLUMNS", {})
+    heading, row = shell("failure", "list").splitlines()
+    assert heading.split() == [
+        "failure", "feature", "approach", "why", "lesson", "task", "recorded", "by", "recorded", "at",
+    ]  # fmt: skip
+    assert "Two narrators" in row
+    printed = shell("replay", "--until", "now", "--view", "all")
+    assert "Two narrators" in printed
+    for name in VIEWS:
+        assert f"\n{name.replace('_', ' ').capitalize()}\n" in printed
+
+
+def test_a_replay_offers_every_view_there_is(shell: Shell) -> None:
+    refusal = shell.error("replay", "--until", "now", "--view", "nothing", code=2)
+    assert all(f"'{name}'" in refusal for name in (*VIEWS, "all"))
 
 
 def at_terminal(shell: Shell, *arguments: str) -> str:

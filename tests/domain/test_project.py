@@ -3,6 +3,13 @@
 import pytest
 
 from domain.agents import AgentTerminated, SpawnAgent, TerminateAgent
+from domain.bookmarks import (
+    AnyBookmarkEvent,
+    BookmarkPlaced,
+    BookmarkRemoved,
+    RemoveBookmark,
+    SetBookmark,
+)
 from domain.decider import check_turn, evolve, turn
 from domain.errors import AgentTerminated as TerminatedAgent
 from domain.errors import (
@@ -158,6 +165,25 @@ class TestRestore:
         restored(scenario, 2)
         assert scenario.the(ProjectRestored).fence_floor == 5
         assert scenario.ledger.fence_floor == 5
+
+    def test_bookmarks_stay_as_they_are_now(self) -> None:
+        scenario = given(
+            agent("a1"),
+            ("op", SetBookmark(bookmark="moved", sequence=1)),
+            ("op", SetBookmark(bookmark="gone", sequence=1)),
+            ("op", SetBookmark(bookmark="same", sequence=1)),
+            ("op", SetBookmark(bookmark="moved", sequence=3, note="further")),
+            ("op", RemoveBookmark(bookmark="gone")),
+            ("op", SetBookmark(bookmark="new", sequence=6)),
+        )
+        now = dict(scenario.ledger.bookmarks)
+        restored(scenario, 4)
+        assert scenario.ledger.bookmarks == now
+        assert [event for event in scenario.events if isinstance(event, AnyBookmarkEvent)] == [
+            BookmarkPlaced(bookmark="moved", sequence=3, note="further", before=1),
+            BookmarkPlaced(bookmark="new", sequence=6),
+            BookmarkRemoved(bookmark="gone", sequence=1),
+        ]
 
     def test_a_later_restore_undoes_a_restore(self) -> None:
         scenario = given(task("t1"), task("t2"), task("t3"))

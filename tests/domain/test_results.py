@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from domain.agents import Heartbeat, SpawnAgent, TerminateAgent
+from domain.bookmarks import SetBookmark
 from domain.handoffs import AcceptHandoff, Baggage, HandoffInitiated, InitiateHandoff
 from domain.learning import RecordEstimate
 from domain.messages import Command
@@ -53,6 +54,13 @@ def told(scenario: Scenario, actor: str, command: Command) -> Result:
         plain, events = result_unchanged(scenario.ledger, command, actor)
     earlier = {sequence: scenario.log[sequence - 1] for sequence in recalled(events)}
     return plain or result(events, earlier.__getitem__)
+
+
+def test_a_bookmark_tells_where_it_stands() -> None:
+    scenario = given(*READY)
+    mark = SetBookmark(bookmark="good", sequence=2)
+    assert told(scenario, "op", mark) == {"bookmark": "good", "sequence": 2}
+    assert told(scenario, "op", mark) == {"unchanged": True}
 
 
 def test_a_claim_tells_the_lease_and_what_the_task_is_about() -> None:

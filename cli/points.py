@@ -1,0 +1,21 @@
+"""POINTs of the command line: every command that takes one has it understood here."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cli.session import new_codec
+
+if TYPE_CHECKING:
+    from services.log import EventLog
+
+
+def resolved(log: "EventLog", project: str, text: str) -> int:
+    """The position of the project's last event that a POINT includes; 0 if it is before them all.
+
+    Raises BadPoint, PointNotReached or UnknownBookmark.
+    """
+    from services.points import parse_point, resolve
+    from services.travel import Travel
+
+    travel = Travel(log, new_codec())
+    return resolve(parse_point(text), log, travel, project, datetime.now(UTC))

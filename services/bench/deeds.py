@@ -10,6 +10,7 @@ from itertools import cycle, islice
 from random import Random
 
 from domain.agents import SpawnAgent, TerminateAgent
+from domain.bookmarks import SetBookmark
 from domain.handoffs import AcceptHandoff, Baggage, HandoffInitiated, InitiateHandoff, RejectHandoff
 from domain.learning import CloseEstimate, RecordEstimate, RecordFailure, RecordRetrospective
 from domain.ledger import Ledger
@@ -101,7 +102,10 @@ class World:
         chance, dead, self._dead = self._random.random(), self._dead, []
         for task in dead:
             yield self._cancel(task) if self._random.random() < 0.2 else RetryTask(task=task)
-        if chance < 0.3:
+        if chance < 0.15:
+            mark = f"look-back-{self._random.randrange(50)}"
+            yield SetBookmark(bookmark=mark, sequence=self._random.randrange(self._ledger.sequence))
+        elif chance < 0.3:
             seconds = STALE_AFTER_S + self._random.randrange(300)
             yield SetSetting(key="stale_after_s", value=float(seconds))
         elif chance < 0.5:

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from domain.agents import Heartbeat, SpawnAgent, TerminateAgent
+from domain.bookmarks import Bookmark, RemoveBookmark, SetBookmark
 from domain.errors import Rejection
 from domain.handoffs import AcceptHandoff, Baggage, CompleteHandoff, InitiateHandoff, RejectHandoff
 from domain.learning import CloseEstimate, RecordEstimate, RecordFailure, RecordRetrospective
@@ -210,13 +211,19 @@ def learned(chance: Chance) -> Asked:
     return chance.agent, command
 
 
+def marked(chance: Chance) -> Asked:
+    name = chance.one("good", "bad")
+    place = SetBookmark(bookmark=name, sequence=chance.number(chance.ledger.sequence), note=chance.text)
+    return "op", chance.one(place, place, RemoveBookmark(bookmark=name))
+
+
 def beat(chance: Chance) -> Asked:
     return chance.agent, Heartbeat()
 
 
 DEEDS: tuple[Callable[[Chance], Asked], ...] = (
     enqueued, enqueued, claimed, claimed, claimed, worked, worked, worked, worked, worked, offered,
-    answered, answered, governed, governed, spawned, planned, imported, learned, beat, beat,
+    answered, answered, governed, governed, spawned, planned, imported, learned, marked, beat, beat,
 )  # fmt: skip
 
 
@@ -312,8 +319,10 @@ def check_ledger(ledger: Ledger, rows: Tables) -> None:
     assert ended == ledger.terminated
     handoffs = {row.handoff: row.status for row in rows["handoffs"].values() if row.finished_at is None}
     assert handoffs == {name: handoff.status for name, handoff in ledger.handoffs.items()}
-    held = {(row.scope, row.user, row.key): row.value for row in rows["settings"].values()}
+    held = {(row.scope, row.user, row.key): row.value for row in rows["settings"].values() if not row.unset}
     assert held == ledger.settings
+    marks = {row.bookmark: row for row in rows["bookmarks"].values() if row.status == "placed"}
+    assert {name: Bookmark(row.sequence, row.note) for name, row in marks.items()} == ledger.bookmarks
     assert {row.persona for row in rows["personas"].values()} == set(ledger.personas)
     open_ones = {row.estimate for row in rows["estimates"].values() if row.closed_at is None}
     assert open_ones == set(ledger.estimates)

@@ -1,28 +1,29 @@
-"""`coordctl import`: take over the work of another tracker."""
+"""`coordctl import`: take over the work of another tracker, or a project that was exported."""
 
 import asyncio
-from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from cli.context import Context, json_option, pass_context
+from cli.output import print_json, warn
+from cli.progress import Advance, bar, bars
+from cli.session import new_codec, opened_log
 from cli.types import NAME
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from services.beads import Plan
+    from services.logfile import LogFile
+    from services.transfer import Imported
 
 ACTOR = "importer"
 SHOWN_NOTES = 20
 
-Advance = Callable[[int], None]
-
 
 @click.group("import")
 def import_() -> None:
-    """Take over the work of another tracker."""
+    """Take over the work of another tracker, or a project that was exported."""
 
 
 @import_.command()
@@ -41,16 +42,15 @@ def beads(context: Context, file: BinaryIO, persona: str | None, dry_run: bool, 
     from services.beads import read_issues
     from services.importing import lines_of
 
-    with _progress(shown=not as_json) as progress:
-        reading = progress.add_task("reading", total=_size_bytes(file))
+    with bars(shown=not as_json) as progress:
+        read = bar(progress, "reading", _size_bytes(file))
         try:
-            plan = read_issues(lines_of(file, lambda count: progress.advance(reading, count)), persona)
+            plan = read_issues(lines_of(file, read), persona)
         except OSError as error:
             raise click.UsageError(f"{file.name} cannot be read: {error.strerror or error}.") from error
         new = None
         if not dry_run:
-            sending = progress.add_task("importing", total=len(plan.tasks))
-            new = asyncio.run(_send(context, plan, lambda count: progress.advance(sending, count)))
+            new = asyncio.run(_send(context, plan, bar(progress, "importing", len(plan.tasks))))
     summary = _summary(plan, new)
     if as_json:
         import msgspec
@@ -58,6 +58,51 @@ def beads(context: Context, file: BinaryIO, persona: str | None, dry_run: bool, 
         click.echo(msgspec.json.format(msgspec.json.encode(summary), indent=2))
     else:
         click.echo("\n".join(_describe(plan, summary)))
+
+
+@import_.command("log")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--as", "--project", "name", type=NAME, help="The new project. [default: the exported one]")
+@pass_context
+def log_(context: Context, file: Path, name: str | None) -> None:
+    """Make a project of a log that `coordctl export` wrote, in either format.
+
+    Sequences and hashes stay as they were; positions are new. The whole file is checked before anything is
+    written. A project that has other events is left alone; one that has the first events of the file, as
+    after an import that was cut short, gets the rest; importing twice changes nothing.
+
+    For example: coordctl import log book.jsonl --as book-copy
+    """
+    from services.logfile import opened
+
+    if not file.is_file():
+        raise click.UsageError(f"{file} is no file; a log is read twice, so it cannot come through a pipe.")
+    try:
+        with opened(file) as log_file:
+            done = _import_log(context, log_file, name or log_file.header.project)
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
+    if context.as_json:
+        print_json(done)
+    elif done.new == 0:
+        click.echo(f"Project {done.project} has all {done.count} events already; nothing was changed.")
+    else:
+        before = f", {done.known} of them before" if done.known else ""
+        click.echo(f"Project {done.project} has the {done.count} events of the file{before}.")
+        click.echo(f"Chain hash {done.hash}.")
+
+
+def _import_log(context: Context, file: "LogFile", project: str) -> "Imported":
+    from services.transfer import import_log
+
+    with opened_log(context) as log, bars(shown=not context.as_json) as progress:
+        check = bar(progress, "checking", file.header.count)
+        append = bar(progress, "importing", file.header.count)
+        try:
+            return import_log(log, new_codec(), file, project, check, append)
+        except KeyboardInterrupt:
+            warn("Interrupted; run the same command again, and it goes on from there.")
+            raise
 
 
 async def _send(context: Context, plan: "Plan", advance: Advance) -> int:
@@ -73,15 +118,6 @@ async def _send(context: Context, plan: "Plan", advance: Advance) -> int:
         log.close()
     async with Caller(doors.nats_url, context.project, ACTOR) as caller:
         return await send(caller, plan.tasks, head, advance)
-
-
-def _progress(*, shown: bool) -> "Progress":
-    """Bars on a terminal; nothing when piped, where they would be noise."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not (shown and console.is_terminal))
 
 
 def _size_bytes(file: BinaryIO) -> int | None:

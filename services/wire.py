@@ -88,13 +88,18 @@ def parse_command(verb: str, payload: bytes) -> Command:
 
 def check_json(verb: str, payload: bytes) -> None:
     """Refuse what JSON allows and the log or the tables could not hold. Raises BadInput."""
-    if b"u0000" in payload and _NUL.search(payload):
+    if holds_nul(payload):
         raise BadInput(verb=verb, why="text with a NUL character cannot be stored")
     if (
         payload.count(b"[") + payload.count(b"{") > MAX_NESTING_LEVELS
         and _depth(payload) > MAX_NESTING_LEVELS
     ):
         raise BadInput(verb=verb, why=f"it nests deeper than {MAX_NESTING_LEVELS} levels")
+
+
+def holds_nul(content: bytes) -> bool:
+    """Is there a NUL character in a text of this JSON? Postgres has no place for it."""
+    return b"u0000" in content and _NUL.search(content) is not None
 
 
 def parse_id(headers: Mapping[str, str] | None, header: str) -> str | None:

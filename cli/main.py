@@ -24,6 +24,9 @@ SECTIONS = {
     },
     "Learn": {"failure": "cli.failure", "estimate": "cli.estimate", "retro": "cli.retro"},
     "Look": {"events": "cli.events", "replay": "cli.replay", "projection": "cli.projection"},
+    "Travel": {
+        "bookmark": "cli.bookmark",
+    },
     "Set up": {"import": "cli.importing", "completion": "cli.completion"},
 }  # fmt: skip
 

@@ -53,12 +53,11 @@ def rebuild(context: Context, names: tuple[str, ...], everything: bool) -> None:
     if bool(names) == everything:
         raise click.UsageError("Name the projections to rebuild, or say --all.")
     url = context.doors().database_url
-    rebuilt = []
-    with opened_log(context) as log:
-        for each in _named(names):
-            with _Bar(each.name, shown=sys.stderr.isatty()) as bar:
-                build(log, new_codec(), url, each, progress=bar)
-            rebuilt.append({"name": each.name, "version": each.version, "events": bar.events})
+    chosen = _named(names)
+    title = chosen[0].name if len(chosen) == 1 else f"{len(chosen)} projections"
+    with opened_log(context) as log, _Bar(title, shown=sys.stderr.isatty()) as bar:
+        build(log, new_codec(), url, chosen, progress=bar)
+    rebuilt = [{"name": each.name, "version": each.version, "events": bar.events} for each in chosen]
     if context.as_json:
         print_json(rebuilt)
         return

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from projections.framework import Key, Touch
 from services.layers import NO_LAYERS, Layers, rows_of
-from services.tables import Connection, Table
+from services.tables import Connection, Packed, Table
 
 R = TypeVar("R", bound=Struct)
 
@@ -51,17 +51,19 @@ class RowCache(Generic[R]):
         self._young, self._old, self._young_bytes = {}, {}, 0
 
 
-class Loaded(Struct, Generic[R], frozen=True):
-    """What events do to rows, and those rows as they were before."""
+class Changes(Struct, frozen=True):
+    """What folding changed in a table, ready to be written: the rows, and the keys of those to be kept."""
 
-    touches: Sequence[Touch]
-    before: dict[Key, R]
+    rows: Packed
+    kept: Sequence[Key]
+    mark: int
 
 
 class Folder(Generic[R]):
-    """Applies events to a table. Use it only while nobody else writes the table, and within a transaction.
+    """Folds what happens into a table. Use it only while nobody else writes the table.
 
-    If the transaction fails, or someone else wrote the table, `forget`.
+    What is prepared first must be written first, and before more than one other is prepared: the rows of the
+    one before are remembered, older ones are read again. If something was not written, `forget`.
     """
 
     def __init__(self, table: Table[R], cache: RowCache[R] | None = None) -> None:
@@ -70,60 +72,57 @@ class Folder(Generic[R]):
         self._mark = 0
         self._changed_since_mark: set[Key] = set()
 
-    def fold(
+    def prepare(
         self,
         connection: Connection,
         touches: Sequence[Touch],
-        end: int,
         mark: int = 0,
         layers: Layers = NO_LAYERS,
-    ) -> None:
-        """Bring the table to the end of what is done to it; rows that were so at the mark are kept."""
-        self.write(connection, self.load(connection, touches, layers), end, mark)
-
-    def load(self, connection: Connection, touches: Sequence[Touch], layers: Layers = NO_LAYERS) -> Loaded[R]:
-        """Read the rows that are touched."""
-        if self.table.projection.append_only:
-            return Loaded(touches, {})
-        keys = {key for _, key, _ in touches}
-        rows = self._cache.find(keys)
-        rows |= self._read(connection, [key for key in keys if key not in rows], layers)
-        return Loaded(touches, rows)
-
-    def write(self, connection: Connection, loaded: Loaded[R], end: int, mark: int = 0) -> None:
-        """Fold what was loaded and write what has changed; reads nothing, so it may stand in a pipeline."""
-        before, rows = loaded.before, dict(loaded.before)
-        self.table.projection.fold_into(rows, loaded.touches)
+    ) -> Changes:
+        """Fold; reads from the table what is not remembered. Rows that were so at the mark are to be kept."""
+        projection = self.table.projection
+        if projection.append_only:
+            rows: dict[Key, R] = {}
+            projection.fold_into(rows, touches)
+            return Changes(self.table.pack([*rows.values()]), (), mark)
+        before = self._find(connection, {key for _, key, _ in touches}, layers)
+        rows = dict(before)
+        projection.fold_into(rows, touches)
         changed = {key: row for key, row in rows.items() if row is not before.get(key)}
-        if not self.table.projection.append_only:
-            self._keep(connection, changed.keys(), before, mark, end)
-        sent_bytes = self.table.write(connection, [*changed.values()], end)
-        if not self.table.projection.append_only:
-            self._cache.keep(rows, sent_bytes)
+        packed = self.table.pack([*changed.values()])
+        self._cache.keep(rows, packed.bytes)
+        return Changes(packed, self._to_keep(changed.keys(), before, mark), mark)
+
+    def write(self, connection: Connection, changes: Changes, end: int) -> None:
+        """Write what was prepared; the rows are as they are at the end. Needs a transaction around it."""
+        self.table.keep(connection, changes.kept, changes.mark, end)
+        self.table.write(connection, changes.rows, end)
 
     def forget(self) -> None:
         """Read rows from the table again."""
         self._cache.clear()
 
-    def _read(self, connection: Connection, keys: Sequence[Key], layers: Layers) -> dict[Key, R]:
-        """Rows from the table; those of a project that stands on another's, from there."""
+    def _find(self, connection: Connection, keys: Collection[Key], layers: Layers) -> dict[Key, R]:
+        """Rows that are remembered, or from the table, or from what their project stands on."""
+        rows = self._cache.find(keys)
         plain: list[Key] = []
         layered: defaultdict[str, list[Key]] = defaultdict(list)
         for key in keys:
-            (layered[key[0]] if layers.under(key[0]) else plain).append(key)
-        rows = self.table.load(connection, plain)
+            if key not in rows:
+                (layered[key[0]] if layers.under(key[0]) else plain).append(key)
+        rows |= self.table.load(connection, plain)
         for project, some in layered.items():
             rows |= self.table.load(connection, some, rows_of(self.table, layers, project))
         return rows
 
-    def _keep(
-        self, connection: Connection, changed: Collection[Key], before: Collection[Key], mark: int, end: int
-    ) -> None:
-        """A row is kept when it changes for the first time after a mark."""
+    def _to_keep(self, changed: Collection[Key], before: Collection[Key], mark: int) -> list[Key]:
+        """Rows that change for the first time after the mark."""
         if mark != self._mark:
             self._mark = mark
             self._changed_since_mark.clear()
-        if mark:
-            known = self._changed_since_mark
-            self.table.keep(connection, [k for k in changed if k in before and k not in known], mark, end)
-            known.update(changed)
+        if not mark:
+            return []
+        known = self._changed_since_mark
+        kept = [key for key in changed if key in before and key not in known]
+        known.update(changed)
+        return kept

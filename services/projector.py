@@ -6,7 +6,7 @@ the notification that positions have moved.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime
@@ -24,14 +24,15 @@ from projections.framework import Folds, Projection
 from services.checkpoints import CHECKPOINT_EVENTS
 from services.codec import Codec
 from services.database import lock_number
-from services.folding import Folder
+from services.folding import Changes, Folder
 from services.log import EventLog
-from services.marks import mark
+from services.marks import mark, marks_around
 from services.read_ahead import ReadAhead
 from services.rebuild import rebuild
 from services.stride import Stride, stride
 from services.tables import Connection, Table, connected
 from services.tracking import Tracked, advance, set_up, tracked
+from services.write_behind import WriteBehind
 
 BATCH_EVENTS = 2_000
 
@@ -111,20 +112,23 @@ class Projector:
             set_up(connection, self._projections)
             if not _lead(connection, self._projections, stop):
                 return
+            reading = stack.enter_context(connected(self._url))
+            behind = stack.enter_context(WriteBehind())
             reader = stack.enter_context(ReadAhead(self._log, self._codec, self._batch_events))
-            session = _Session(connection, reader, self._projections)
+            session = _Session(connection, reading, behind, reader, self._projections)
             rebuilds = stack.enter_context(_Rebuilds(self._log, self._codec, self._url, session.stale()))
             while not stop.is_set():
-                if rebuilds.have_finished():
+                if rebuilds.have_finished() and session.settle():
                     session.refresh()
                 events = session.step()
                 self._report(session, events)
-                if events == 0:
+                if events == 0 and session.settle():
                     if until_idle and not rebuilds.running:
                         return
                     self._log.wait_past(session.front, _IDLE_TIMEOUT_S)
                 elif events < self._batch_events and not until_idle:
                     stop.wait(_PACE_S)
+            session.settle()
 
     def _report(self, session: "_Session", events: int) -> None:
         lag_events = self._log.head() - session.position if events >= self._batch_events else 0
@@ -132,17 +136,25 @@ class Projector:
 
 
 class _Session:
-    """The projections of this code's versions over one connection. After an error it is of no more use."""
+    """The projections of this code's versions. After an error it is of no more use.
+
+    While one stride is written over the one connection, the next is folded, reading over the other.
+    """
 
     def __init__(
-        self, connection: Connection, reader: ReadAhead, projections: Sequence[Projection[Any]]
+        self,
+        writing: Connection,
+        reading: Connection,
+        behind: WriteBehind,
+        reader: ReadAhead,
+        projections: Sequence[Projection[Any]],
     ) -> None:
         self.at: datetime | None = None
-        self._connection = connection
+        self._writing = writing
+        self._reading = reading
+        self._behind = behind
         self._reader = reader
         self._projections = {projection.name: projection for projection in projections}
-        self._tracked: dict[str, Tracked] = {}
-        self._folders: dict[str, Folder[Any]] = {}
         self.refresh()
 
     @property
@@ -160,15 +172,23 @@ class _Session:
         return [projection for name, projection in self._projections.items() if name not in self._tracked]
 
     def refresh(self) -> None:
-        """Learn anew which tables there are and where they stand."""
-        found = tracked(self._connection, list(self._projections))
-        self._tracked = {
+        """Learn anew which tables there are and where they stand; nothing must be under way."""
+        found = tracked(self._reading, list(self._projections))
+        self._tracked: dict[str, Tracked] = {
             name: each for name, each in found.items() if each.version == self._projections[name].version
         }
-        self._folders = {
+        self._folders: dict[str, Folder[Any]] = {
             name: Folder(Table(self._projections[name], each.table_name))
             for name, each in self._tracked.items()
         }
+        self._mark = 0
+
+    def settle(self) -> bool:
+        """Wait until all is written; False if somebody else had moved a projection, and all is read anew."""
+        written = self._behind.settle()
+        if not written:
+            self.refresh()
+        return written
 
     def step(self) -> int:
         """Fold one batch into each group of projections that stand together, the foremost first.
@@ -183,7 +203,6 @@ class _Session:
             if end > position:
                 done = self._project(position, batch, end, foremost=until is None)
                 if done is None:
-                    self.refresh()
                     return events + 1  # nothing is folded, but there may be more to do
                 events += len(done.batch) or 1
                 end = done.end
@@ -197,44 +216,73 @@ class _Session:
         return batch[-1].position if batch else position
 
     def _project(self, position: int, batch: list[Recorded], end: int, *, foremost: bool) -> Stride | None:
-        """Fold what may be folded at once into all that stand at this position.
+        """Fold what may be folded at once into all that stand at this position, and have it written.
 
-        None if somebody else has moved one of them.
+        None if the stride before was not written, because somebody else has moved a projection.
         """
         group = {name: each for name, each in self._tracked.items() if each.position == position}
-        with self._connection.transaction():
-            if tracked(self._connection, list(group), lock=True) != group:
-                return None
-            done = stride(self._connection, batch, position, end)
-            folds = Folds(self._projections[name] for name in group)
-            work = [
-                (folder, folder.load(self._connection, touches, done.layers))
-                for folder, touches in zip(
-                    [self._folders[name] for name in group], folds.touches(done.batch), strict=True
-                )
-            ]
-            with self._connection.pipeline():  # Postgres writes one table while the next is folded
-                for folder, loaded in work:
-                    folder.write(self._connection, loaded, done.end, done.mark)
-                advance(self._connection, list(group), done.end)
-                if foremost and done.end - done.mark >= CHECKPOINT_EVENTS:
-                    mark(self._connection, done.end)
+        done = stride(self._reading, batch, position, end, made=self._mark)
+        try:
+            work = self._fold(group, done)
+        except psycopg.errors.UndefinedTable:  # somebody else has replaced it
+            if self.settle():
+                self.refresh()
+            if all(self._tracked.get(name) == each for name, each in group.items()):
+                raise
+            return None
+        cut = foremost and done.end - done.mark >= CHECKPOINT_EVENTS
+        if not self.settle():
+            return None
+        self._behind.put(lambda: self._write(group, done, work, cut=cut))
+        if cut:
+            self._mark = done.end
         for name, each in group.items():
             self._tracked[name] = replace(each, position=done.end)
         self.at = done.batch[-1].at if done.batch else self.at
         return done
 
+    def _fold(self, names: Iterable[str], done: Stride) -> list[tuple[Folder[Any], Changes]]:
+        """What the stride changes in each of these projections."""
+        folders = [self._folders[name] for name in names]
+        touches = Folds(folder.table.projection for folder in folders).touches(done.batch)
+        return [
+            (folder, folder.prepare(self._reading, each, done.mark, done.layers))
+            for folder, each in zip(folders, touches, strict=True)
+        ]
+
+    def _write(
+        self,
+        group: dict[str, Tracked],
+        done: Stride,
+        work: Sequence[tuple[Folder[Any], Changes]],
+        *,
+        cut: bool,
+    ) -> bool:
+        """False, and nothing is written, if a projection is not where it was, or a mark was made there."""
+        with self._writing.transaction():
+            if tracked(self._writing, list(group), lock=True) != group:
+                return False
+            if marks_around(self._writing, done.start).last != done.mark:
+                return False
+            for folder, changes in work:
+                folder.write(self._writing, changes, done.end)
+            if cut:
+                mark(self._writing, done.end)
+            advance(self._writing, list(group), done.end)
+        return True
+
 
 class _Rebuilds:
-    """Rebuilds of projections, one after the other, beside the projector's own work."""
+    """A rebuild of projections beside the projector's own work."""
 
     def __init__(self, log: EventLog, codec: Codec, url: str, projections: Sequence[Projection[Any]]) -> None:
         self._stop = Flag()
         self._thread = ThreadPoolExecutor(1, "rebuild")
-        self._pending: list[Future[bool]] = [
-            self._thread.submit(rebuild, log, codec, url, projection, stop=self._stop)
-            for projection in projections
-        ]
+        self._pending: list[Future[bool]] = (
+            [self._thread.submit(rebuild, log, codec, url, projections, stop=self._stop)]
+            if projections
+            else []
+        )
 
     @property
     def running(self) -> bool:

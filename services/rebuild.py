@@ -1,12 +1,14 @@
-"""Building a projection anew, beside the table that goes on being served, and swapping it in.
+"""Building projections anew, beside the tables that go on being served, and swapping them in.
 
-The new table is filled straight from the log. At the end the projection's tracking row is locked, which
+The new tables are filled straight from the log. At the end the tracking rows are locked, which
 stops the projector for a moment; the rest is folded up to exactly the tracked position, and readers and
 projector find the new table from then on. A rebuild that is cut short leaves the old table as it was.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
 from threading import Event as Flag
 from typing import Any
 
@@ -15,7 +17,7 @@ from msgspec import Struct
 from psycopg.sql import SQL
 
 from domain.errors import CoordError
-from projections.framework import Projection
+from projections.framework import Folds, Projection
 from services.codec import Codec
 from services.database import lock_number
 from services.folding import Folder
@@ -24,6 +26,7 @@ from services.read_ahead import ReadAhead
 from services.stride import stride
 from services.tables import SCHEMA, Connection, Table, connected
 from services.tracking import Tracked, UnknownProjection, repoint, tracked
+from services.write_behind import WriteBehind
 
 REBUILD_BATCH_EVENTS = 5_000
 
@@ -46,6 +49,12 @@ class RebuildBlocked(CoordError):
     retryable = True
 
 
+class RebuildApart(CoordError):
+    code = "rebuild_apart"
+    says = "The projections to be rebuilt have come apart; rebuild them one by one."
+    retryable = True
+
+
 class Progress(Struct, frozen=True, kw_only=True):
     """How far a rebuild has come: it is done when it reaches the target, which moves on meanwhile."""
 
@@ -58,70 +67,107 @@ def rebuild(
     log: EventLog,
     codec: Codec,
     url: str,
-    projection: Projection[Any],
+    projections: Sequence[Projection[Any]],
     *,
     progress: Callable[[Progress], None] = lambda _: None,
     stop: Flag | None = None,
     batch_events: int = REBUILD_BATCH_EVENTS,
 ) -> bool:
-    """Build the projection anew from the log, in this code's version; False if `stop` was set meanwhile."""
-    with connected(url) as connection, ReadAhead(log, codec, batch_events) as reader:
-        _claim(connection, projection)
-        return _Build(connection, projection, reader, progress, stop or Flag()).run()
+    """Build projections anew from the log, in this code's versions; False if `stop` was set meanwhile.
+
+    Those that stand at the same position are built together, in one pass over the log.
+    """
+    stop = stop or Flag()
+    with ExitStack() as stack:
+        writing, reading = (stack.enter_context(connected(url)) for _ in range(2))
+        for projection in projections:
+            _claim(writing, projection)
+        for group in _together(writing, projections):
+            with WriteBehind() as behind, ReadAhead(log, codec, batch_events) as reader:
+                if not _Build(writing, reading, behind, reader, group, progress, stop).run():
+                    return False
+    return True
 
 
 class _Build:
-    """One rebuild under way."""
+    """One rebuild under way: while one stride is written, the next is folded."""
 
     def __init__(
         self,
-        connection: Connection,
-        projection: Projection[Any],
+        writing: Connection,
+        reading: Connection,
+        behind: WriteBehind,
         reader: ReadAhead,
+        projections: Sequence[Projection[Any]],
         progress: Callable[[Progress], None],
         stop: Flag,
     ) -> None:
-        self._connection = connection
-        self._projection = projection
+        self._writing = writing
+        self._reading = reading
+        self._behind = behind
         self._reader = reader
+        self._names = [projection.name for projection in projections]
+        self._folds = Folds(projections)
         self._progress = progress
         self._stop = stop
         self._position = 0
         self._events = 0
-        self._table = Table(projection, _free_name(connection, projection, self._tracked()))
-        self._folder = Folder(self._table)
+        standing = self._tracked()
+        self._tables = [Table(each, _free_name(writing, each, standing[each.name])) for each in projections]
+        self._folders = [Folder(table) for table in self._tables]
 
     def run(self) -> bool:
         try:
-            self._table.create(self._connection)
+            for table in self._tables:
+                table.create(self._writing)
             self._catch_up()
-            self._table.create_indexes(self._connection)
+            for table in self._tables:
+                table.create_indexes(self._writing)
             if self._swap():
                 return True
         except BaseException:
-            if not self._connection.broken:
-                self._table.drop(self._connection)
+            if not self._writing.broken:
+                self._give_up()
             raise
-        self._table.drop(self._connection)
+        self._give_up()
         return False
 
-    def _catch_up(self) -> None:
-        """Fold up to the tracked position, batch by batch, until it no longer runs away."""
-        while not self._stop.is_set() and self._position < (target := self._tracked().position):
-            with self._connection.transaction():
-                self._fold_batch(target)
+    def _give_up(self) -> None:
+        with suppress(Exception):  # what made it fail is raised already
+            self._behind.settle()
+        for table in self._tables:
+            table.drop(self._writing)
 
-    def _fold_batch(self, target: int) -> None:
+    def _catch_up(self) -> None:
+        """Fold up to the tracked position, stride by stride, until it no longer runs away."""
+        while not self._stop.is_set() and self._position < (target := self._target()):
+            self._behind.put(partial(self._in_transaction, self._fold(target)))
+        self._behind.settle()
+
+    def _fold(self, target: int) -> Callable[[], None]:
+        """Fold the next stride; returns what writes it."""
         batch = self._reader.read(self._position, target)
         # A batch that is not full reaches the target, even if the last positions before it hold no events.
         full = len(batch) == self._reader.batch_events
-        done = stride(self._connection, batch, self._position, batch[-1].position if full else target)
-        if done.batch:
-            touches = self._projection.touches(done.batch)
-            self._folder.fold(self._connection, touches, done.end, done.mark, done.layers)
-            self._events += len(done.batch)
+        done = stride(self._reading, batch, self._position, batch[-1].position if full else target)
+        work = [
+            (folder, folder.prepare(self._reading, touches, done.mark, done.layers))
+            for folder, touches in zip(self._folders, self._folds.touches(done.batch), strict=True)
+        ]
+
+        def write() -> None:
+            for folder, changes in work:
+                folder.write(self._writing, changes, done.end)
+
+        self._events += len(done.batch)
         self._position = done.end
-        self._progress(Progress(position=self._position, target=target, events=self._events))
+        self._progress(Progress(position=done.end, target=target, events=self._events))
+        return write
+
+    def _in_transaction(self, write: Callable[[], None]) -> bool:
+        with self._writing.transaction():
+            write()
+        return True
 
     def _swap(self) -> bool:
         for _ in range(_SWAP_ATTEMPTS):
@@ -130,32 +176,55 @@ class _Build:
                 return False
             position = self._position
             try:
-                with self._connection.transaction():
+                with self._writing.transaction():
                     self._take_over()
                 return True
             except psycopg.errors.LockNotAvailable:
                 self._position = position
-                self._folder.forget()
-        raise RebuildBlocked(projection=self._projection.name, waited_s=_SWAP_ATTEMPTS * _SWAP_TIMEOUT_S)
+                for folder in self._folders:
+                    folder.forget()
+        raise RebuildBlocked(projection=", ".join(self._names), waited_s=_SWAP_ATTEMPTS * _SWAP_TIMEOUT_S)
 
     def _take_over(self) -> None:
-        """Fold the rest and put the new table in the old one's place.
+        """Fold the rest and put the new tables in the places of the old ones.
 
-        It gives up soon when readers hold the old table: the projector and later readers wait behind it.
+        It gives up soon when readers hold an old table: the projector and later readers wait behind it.
         """
-        name = self._projection.name
-        self._connection.execute(SQL("SET LOCAL lock_timeout = {}").format(f"{_SWAP_TIMEOUT_S}s"))
-        old = tracked(self._connection, [name], lock=True)[name]
-        while self._position < old.position:
-            self._fold_batch(old.position)
-        repoint(self._connection, self._projection, self._table)
-        Table(self._projection, old.table_name).drop(self._connection)
+        self._writing.execute(SQL("SET LOCAL lock_timeout = {}").format(f"{_SWAP_TIMEOUT_S}s"))
+        standing = tracked(self._writing, self._names, lock=True)
+        target = max(each.position for each in standing.values())
+        if any(each.position != target for each in standing.values()):
+            raise RebuildApart
+        while self._position < target:
+            self._fold(target)()
+        for table in self._tables:
+            old = standing[table.projection.name]
+            repoint(self._writing, table.projection, table)
+            Table(table.projection, old.table_name).drop(self._writing)
 
-    def _tracked(self) -> Tracked:
-        found = tracked(self._connection, [self._projection.name])
-        if self._projection.name not in found:
-            raise UnknownProjection(projection=self._projection.name)
-        return found[self._projection.name]
+    def _target(self) -> int:
+        return max(each.position for each in self._tracked().values())
+
+    def _tracked(self) -> dict[str, Tracked]:
+        return _standing(self._reading, self._names)
+
+
+def _standing(connection: Connection, names: Sequence[str]) -> dict[str, Tracked]:
+    """Where projections stand. Raises UnknownProjection."""
+    found = tracked(connection, names)
+    for name in names:
+        if name not in found:
+            raise UnknownProjection(projection=name)
+    return found
+
+
+def _together(
+    connection: Connection, projections: Sequence[Projection[Any]]
+) -> Iterator[list[Projection[Any]]]:
+    """The projections, by the position at which they stand."""
+    standing = _standing(connection, [projection.name for projection in projections])
+    for position in sorted({each.position for each in standing.values()}):
+        yield [each for each in projections if standing[each.name].position == position]
 
 
 def _claim(connection: Connection, projection: Projection[Any]) -> None:

@@ -2,8 +2,9 @@
 
 Each has two: one of the rows as they are, each with the position `_since` which it is so; and `<name>_past`,
 of rows as they were from `_since` until before `_until`, kept for the sake of a mark between the two. Rows
-travel as JSON in both directions: msgspec writes and reads a whole row in about a microsecond, and Postgres
-takes a batch of them in one statement. It may touch the tables of projections, and nothing else.
+travel as JSON: msgspec writes and reads a row in about a microsecond, and Postgres takes a batch of them at
+once; rows that are only ever added are copied instead. It may touch the tables of projections, and nothing
+else.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,8 +14,10 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import psycopg
 from msgspec import Struct
+from msgspec.structs import astuple
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composable, Composed, Identifier
+from psycopg.types.json import set_json_dumps
 
 from projections.framework import Key, Projection
 from services.database import LogUnavailable, connect, in_a_line
@@ -51,9 +54,18 @@ def connected(url: str) -> Iterator[Connection]:
         with connect(url) as connection:
             connection.prepare_threshold = None  # a plan made while a table was small ruins a catch-up
             connection.execute(_SESSION)
+            set_json_dumps(_encode, connection)
             yield connection
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise LogUnavailable(why=in_a_line(error)) from error
+
+
+class Packed(Struct, frozen=True, kw_only=True):
+    """Rows on their way: as JSON arrays of bounded size, or as they are if they will only be added."""
+
+    chunks: Sequence[str] = ()
+    bytes: int = 0
+    rows: Sequence[Struct] = ()
 
 
 class Table(Generic[R]):
@@ -66,7 +78,10 @@ class Table(Generic[R]):
         self.past = Identifier(schema, f"{name}_past")
         self.columns = _names(column.name for column in projection.columns)
         self._decode = msgspec.json.Decoder(projection.row).decode
-        self._insert, self._upsert = self._insertions()
+        self._upsert = self._insertion()
+        self._copy = SQL("COPY {} ({}, _since) FROM STDIN (FORMAT BINARY)").format(
+            self.identifier, self.columns
+        )
         self._keep = SQL(
             "INSERT INTO {past} ({columns}, _since, _until) SELECT {columns}, _since, %s FROM {} t"
             " JOIN json_array_elements(%s::json) AS k (_key) ON {} WHERE _since <= %s"
@@ -130,14 +145,22 @@ class Table(Generic[R]):
         rows = [self._decode(text) for (text,) in found]
         return {self.projection.key_of(row): row for row in rows}
 
-    def write(self, connection: Connection, rows: Sequence[R], since: int) -> int:
-        """Insert or replace rows, which are so since a position; returns the bytes it sent."""
-        statement = self._insert if self.projection.append_only else self._upsert
-        sent_bytes = 0
-        for chunk in _chunks(rows):
-            connection.execute(statement, (since, chunk))
-            sent_bytes += len(chunk)
-        return sent_bytes
+    def pack(self, rows: Sequence[R]) -> "Packed":
+        """Rows, made ready to be sent."""
+        if self.projection.append_only:
+            return Packed(rows=rows)
+        chunks = [*_chunks(rows)]
+        return Packed(chunks=chunks, bytes=sum(map(len, chunks)))
+
+    def write(self, connection: Connection, packed: "Packed", since: int) -> None:
+        """Insert or replace rows, which are so since a position."""
+        for chunk in packed.chunks:
+            connection.execute(self._upsert, (since, chunk))
+        if packed.rows:
+            with connection.cursor() as cursor, cursor.copy(self._copy) as copy:
+                copy.set_types([*(column.type for column in self.projection.columns), "bigint"])
+                for row in packed.rows:
+                    copy.write_row((*astuple(row), since))
 
     def keep(self, connection: Connection, keys: Collection[Key], mark: int, until: int) -> None:
         """Save the rows of these keys that were so at the mark, before they are replaced."""
@@ -162,19 +185,23 @@ class Table(Generic[R]):
         with connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(statement, parameters).fetchall()
 
-    def _insertions(self) -> tuple[Composed, Composed]:
-        """Insert a batch of rows given as a JSON array; and the same, replacing those that exist."""
+    def _insertion(self) -> Composed:
+        """Insert a batch of rows given as a JSON array, or replace those that exist."""
         columns = self.projection.columns
-        names = self.columns
         types = SQL(", ").join(SQL("{} {}").format(Identifier(c.name), SQL(c.type)) for c in columns)
-        insert = SQL(
-            "INSERT INTO {} ({names}, _since) SELECT {names}, %s FROM json_to_recordset(%s::json) AS t ({})"
-        ).format(self.identifier, types, names=names)
         values = [column.name for column in columns if column.name not in self.projection.primary_key]
-        values.append(SINCE)
-        replace = SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(name)) for name in values)
-        key = _names(self.projection.primary_key)
-        return insert, insert + SQL(" ON CONFLICT ({}) DO UPDATE SET {}").format(key, replace)
+        replace = SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(n)) for n in (*values, SINCE))
+        return SQL(
+            "INSERT INTO {table} ({names}, _since)"
+            " SELECT {names}, %s FROM json_to_recordset(%s::json) AS t ({types})"
+            " ON CONFLICT ({key}) DO UPDATE SET {replace}"
+        ).format(
+            table=self.identifier,
+            names=self.columns,
+            types=types,
+            key=_names(self.projection.primary_key),
+            replace=replace,
+        )
 
     def _same_key(self) -> Composed:
         """Row `t` is the one whose key is the JSON array `k`."""

@@ -205,7 +205,7 @@ def test_a_row_comes_back_from_its_table_exactly_as_it_went(database_url: str) -
             keys = [WIDE.key_of(row) for row in rows]
             with connection.transaction(force_rollback=True):
                 for since in (1, 2):  # inserted, then replaced
-                    table.write(connection, rows, since)
+                    table.write(connection, table.pack(rows), since)
                     assert repr(sorted(table.load(connection, keys).items())) == repr(
                         sorted(zip(keys, rows, strict=True))
                     )
@@ -252,7 +252,7 @@ def test_forgetting_rows_changes_nothing(
         folder = Folder(table, RowCache(limit_rows=limit_rows))
         for start in range(0, len(history), batch_events):
             batch = history[start : start + batch_events]
-            folder.fold(connection, ITEMS.touches(batch), batch[-1].position)
+            folder.write(connection, folder.prepare(connection, ITEMS.touches(batch)), batch[-1].position)
         rows: dict[Any, Any] = {}
         ITEMS.fold_into(rows, ITEMS.touches(history))
         assert {ITEMS.key_of(row): row for row in table.scan(connection)} == rows
@@ -265,7 +265,9 @@ def test_a_view_serves_the_rows_and_named_queries_run_on_any_table(log: EventLog
     with connected(database_url) as connection:
         temporary = Table(ITEMS, "items", schema="pg_temp")
         temporary.create(connection)
-        temporary.write(connection, list(replay(log, CODEC, [ITEMS], "p", 5)["items"].values()), 5)
+        temporary.write(
+            connection, temporary.pack(list(replay(log, CODEC, [ITEMS], "p", 5)["items"].values())), 5
+        )
         asked = {"project": "p", "shelf": "shelf-3"}
         served = Table(ITEMS, "items").query(connection, "on_shelf", asked)
         assert served == [{"item": "item-10"}, {"item": "item-3"}]
@@ -431,7 +433,7 @@ def test_a_rebuild_beside_a_busy_projector_ends_with_exact_rows(log: EventLog, d
     with running(log, database_url, batch_events=10), writing(log):
         for _ in range(3):
             for projection in ALL:
-                assert rebuild(log, CODEC, database_url, projection, progress=seen.append, batch_events=40)
+                assert rebuild(log, CODEC, database_url, [projection], progress=seen.append, batch_events=40)
     project(log, database_url)
     assert verify(log, CODEC, database_url, ALL) == []
     assert standing(database_url)["items"].table_name == "items_v1_2"
@@ -448,7 +450,7 @@ def test_a_rebuild_that_is_stopped_leaves_the_old_table_in_place(log: EventLog, 
     def stop_now(_: Progress) -> None:
         stop.set()
 
-    assert not rebuild(log, CODEC, database_url, ITEMS, progress=stop_now, stop=stop, batch_events=10)
+    assert not rebuild(log, CODEC, database_url, [ITEMS], progress=stop_now, stop=stop, batch_events=10)
     assert standing(database_url) == before
     assert select(database_url, "SELECT to_regclass('coord.items_v1_2')") == [(None,)]
     assert verify(log, CODEC, database_url, ALL) == []
@@ -460,9 +462,9 @@ def test_only_one_rebuild_of_a_projection_runs(log: EventLog, database_url: str)
 
     def rebuild_again(_: Progress) -> None:
         with pytest.raises(RebuildRunning, match="items"):
-            rebuild(log, CODEC, database_url, ITEMS)
+            rebuild(log, CODEC, database_url, [ITEMS])
 
-    assert rebuild(log, CODEC, database_url, ITEMS, progress=rebuild_again)
+    assert rebuild(log, CODEC, database_url, [ITEMS], progress=rebuild_again)
 
 
 def test_a_rebuild_gives_way_to_readers_that_hold_on_to_the_old_table(
@@ -475,10 +477,10 @@ def test_a_rebuild_gives_way_to_readers_that_hold_on_to_the_old_table(
         reader.execute("SELECT * FROM coord.items")
         append(log, "p", stores(5))
         with pytest.raises(RebuildBlocked, match="items"):
-            rebuild(log, CODEC, database_url, ITEMS)
+            rebuild(log, CODEC, database_url, [ITEMS])
         project(log, database_url)
     assert verify(log, CODEC, database_url, ALL) == []
-    assert rebuild(log, CODEC, database_url, ITEMS)
+    assert rebuild(log, CODEC, database_url, [ITEMS])
 
 
 def test_a_rebuild_that_had_to_try_again_for_readers_ends_with_exact_rows(
@@ -491,7 +493,7 @@ def test_a_rebuild_that_had_to_try_again_for_readers_ends_with_exact_rows(
 
     append(log, "p", stores(5))
     project(log, database_url)
-    rebuilding = Thread(target=rebuild, args=(log, CODEC, database_url, SHELVES))
+    rebuilding = Thread(target=rebuild, args=(log, CODEC, database_url, [SHELVES]))
     with psycopg.connect(database_url) as reader:
         reader.execute("SELECT * FROM coord.shelves")
         with connected(database_url) as projector, projector.transaction():
@@ -500,7 +502,8 @@ def test_a_rebuild_that_had_to_try_again_for_readers_ends_with_exact_rows(
             eventually(lambda: waits("ShareLock") != [])  # for the tracking row
             append(log, "p", stores(5, first=3))
             batch = [CODEC.decode(row) for row in log.read(5, 10)]
-            Folder(Table(SHELVES, "shelves_v1")).fold(projector, SHELVES.touches(batch), 10)
+            folder = Folder(Table(SHELVES, "shelves_v1"))
+            folder.write(projector, folder.prepare(projector, SHELVES.touches(batch)), 10)
             advance(projector, ["shelves"], 10)
         eventually(lambda: waits("AccessExclusiveLock") != [])
         first_wait = waits("AccessExclusiveLock")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from cli.context import Context, json_option, pass_context
+from cli.options import named_project
 from cli.output import print_json, warn
 from cli.progress import Advance, bar, bars
 from cli.session import new_codec, opened_log
@@ -79,7 +80,7 @@ def log_(context: Context, file: Path, name: str | None) -> None:
         raise click.UsageError(f"{file} is no file; a log is read twice, so it cannot come through a pipe.")
     try:
         with opened(file) as log_file:
-            done = _import_log(context, log_file, name or log_file.header.project)
+            done = _import_log(context, log_file, named_project(name) or log_file.header.project)
     except OSError as error:
         raise click.UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
     if context.as_json:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from cli.types import NAME
 
@@ -59,6 +60,14 @@ def paged(command: Decorated) -> Decorated:
 def searched(command: Decorated) -> Decorated:
     """`--search`, as the view's parameter `text`."""
     return click.option("--search", "text", help="Only rows that contain this text.")(command)
+
+
+def named_project(own: str | None) -> str | None:
+    """For a command whose own `--project` has no default: what it is given, before the command as well."""
+    root = click.get_current_context().find_root()
+    if own is None and root.get_parameter_source("project") is ParameterSource.COMMANDLINE:
+        own = root.params["project"]
+    return own
 
 
 def given(**fields: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import click
 
 from cli.context import Context, pass_context
 from cli.exits import FAULT
+from cli.options import named_project
 from cli.output import clean, print_json
 from cli.progress import bar, bars
 from cli.session import new_codec, opened_log
@@ -37,7 +38,7 @@ def verify(context: Context, only: str | None) -> None:
     import msgspec
 
     checks = []
-    for check in _checks(context, only):
+    for check in _checks(context, named_project(only)):
         checks.append(check)
         if not context.as_json:
             _show(check)

@@ -84,10 +84,11 @@ class Parquet:
         """The columns in the order of the schema, so many rows at a time."""
         rows = 0
         try:
-            for batch in self._file.iter_batches(batch_size=READ_ROWS, columns=_SCHEMA.names):
-                batch.validate(full=True)
-                yield [column.to_pylist() for column in batch.columns]
-                rows += batch.num_rows
+            for group in range(self._file.num_row_groups):  # given several, it would keep them all
+                for batch in self._file.iter_batches(READ_ROWS, [group], _SCHEMA.names):
+                    batch.validate(full=True)
+                    yield [column.to_pylist() for column in batch.columns]
+                    rows += batch.num_rows
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self._refused(f"What follows row {rows}", f"it cannot be read ({error})") from error
 

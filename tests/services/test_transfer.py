@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from domain.errors import UnknownProject
 from services import transfer
 from services.chain import BrokenHistory
+from services.codec import Codec
 from services.errors import BadName
 from services.log import EventLog, LogConflict
 from services.logfile import BadLogFile, End, Format, ParquetMissing, opened, replacing, writer_of
@@ -47,16 +48,21 @@ def log(database_url: str) -> Iterator[EventLog]:
 
 
 def exported(
-    log: EventLog, project: str, path: Path, kind: Format = "jsonl", until: int | None = None
+    log: EventLog,
+    project: str,
+    path: Path,
+    kind: Format = "jsonl",
+    until: int | None = None,
+    codec: Codec = CODEC,
 ) -> End:
     header = header_of(log, project, log.head() if until is None else until, NOW)
     with replacing(path) as file:
-        return export_log(log, CODEC, header, writer_of(kind), file, lambda _: None)
+        return export_log(log, codec, header, writer_of(kind), file, lambda _: None)
 
 
-def imported(log: EventLog, path: Path, project: str) -> Imported:
+def imported(log: EventLog, path: Path, project: str, codec: Codec = CODEC) -> Imported:
     with opened(path) as file:
-        return import_log(log, CODEC, file, project, lambda _: None, lambda _: None)
+        return import_log(log, codec, file, project, lambda _: None, lambda _: None)
 
 
 def contents(log: EventLog, project: str) -> list[tuple[int, str, bytes]]:

@@ -23,9 +23,12 @@ SECTIONS = {
         "setting": "cli.setting",
     },
     "Learn": {"failure": "cli.failure", "estimate": "cli.estimate", "retro": "cli.retro"},
-    "Look": {"events": "cli.events", "replay": "cli.replay", "projection": "cli.projection"},
+    "Look": {
+        "events": "cli.events", "replay": "cli.replay", "projection": "cli.projection",
+        "verify": "cli.verify",
+    },
     "Travel": {
-        "bookmark": "cli.bookmark",
+        "bookmark": "cli.bookmark", "export": "cli.export",
     },
     "Set up": {"import": "cli.importing", "completion": "cli.completion"},
 }  # fmt: skip

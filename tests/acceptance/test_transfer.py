@@ -86,6 +86,7 @@ def test_the_whole_system_is_verified(working: Shell) -> None:
 
 
 def test_a_wrong_row_is_named_and_the_exit_code_says_so(working: Shell) -> None:
+    assert len(working.json("task", "list")) == 2  # a read waits until the rows are there
     with psycopg.connect(working.system.state["database_url"], autocommit=True) as connection:
         table = working.json("projection", "list")
         queue = next(row["table_name"] for row in table if row["name"] == "queue")

@@ -9,14 +9,12 @@ from msgspec import Struct
 from domain.errors import CoordError
 from domain.messages import Event
 from domain.results import Result, recalled, result
-from services.books import Briefs
+from services.books import Briefs, command_events
 from services.codec import Codec
 from services.errors import Unavailable
 from services.log import EventLog
 from services.requests import Request
 from services.wire import Reply, encode_error, encode_reply, encode_result
-
-MAX_EVENTS_PER_COMMAND = 5_000
 
 
 class Outcome(Struct, frozen=True, gc=False):
@@ -82,16 +80,11 @@ class Batch:
 
 def repeated_answer(request: Request, sequence: int, log: EventLog, codec: Codec, briefs: Briefs) -> bytes:
     """The first answer to a command once more, made from the events that it brought about."""
-    events: list[Event] = []
-    position = 0
-    for row in log.read_project(request.project, sequence - 1, limit_events=MAX_EVENTS_PER_COMMAND):
-        recorded = codec.decode(row)
-        if (recorded.actor, recorded.command_id) != (request.actor, request.command_id):
-            break
-        events.append(recorded.event)
-        position, sequence = recorded.position, recorded.sequence
-    told = result(events, briefs.fetch(request.project, recalled(events)).__getitem__)
-    return encode_reply(Reply(ok=True, position=position, result=encode_result(told), sequence=sequence))
+    recorded = [*command_events(log, codec, request.project, sequence)]
+    events = [each.event for each in recorded]
+    told = encode_result(result(events, briefs.fetch(request.project, recalled(events)).__getitem__))
+    last = recorded[-1]
+    return encode_reply(Reply(ok=True, position=last.position, result=told, sequence=last.sequence))
 
 
 def refuse_all(requests: Sequence[Request], why: str) -> None:

@@ -4,15 +4,17 @@ Reads the log; writes nothing.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from eventsourcing.persistence import StoredEvent
 from msgspec import Struct
 
-from domain.decider import evolve
+from domain.decider import check_turn, evolve, turn
 from domain.ledger import Ledger
-from domain.messages import SYSTEM_PROJECT, TICKER, Data, Event
+from domain.lineage import Segments
+from domain.messages import SYSTEM_PROJECT, TICKER, Context, Data, Event, Recorded
+from domain.project import Bounds, ForkProject, ProjectCommand
 from domain.settings import SettingId
 from services.answers import Answers
 from services.codec import Codec
@@ -20,6 +22,7 @@ from services.log import EventLog
 from services.requests import Request
 
 FOLD_CHUNK_EVENTS = 10_000
+COMMAND_CHUNK_EVENTS = 1_000
 MAX_BRIEFS = 32_768
 MAX_BRIEF_BYTES = 8_192  # larger ones are read from the log again when they are needed
 
@@ -34,8 +37,8 @@ class Parked(Struct, frozen=True):
 class Book:
     """One project: its ledger, its remembered answers and the claims that wait for work."""
 
-    def __init__(self, project: str, defaults: Mapping[SettingId, Data]) -> None:
-        self.ledger = Ledger(project, defaults)
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
         self.answers = Answers()
         self.parked: deque[Parked] = deque()
         self.last_at: datetime | None = None
@@ -101,25 +104,72 @@ class Library:
                 self.open(project, now)
 
     def open(self, project: str, now: datetime) -> Book:
-        """Fold a project from its first event, and give everyone in it a fresh term from `now`."""
-        book = Book(project, self._system_settings)
+        """Fold a project, and give everyone in it a fresh term from `now`.
+
+        Its last fork or restore says what the fold begins with. What was taken back is not folded, but
+        commands of that time keep their answers.
+        """
+        lineage = self._log.lineage(project)
+        began = lineage.last_turn
+        book = Book(self.ledger_at(project, began.to))
         if project == SYSTEM_PROJECT:
             self._system_settings.clear()
             book.ledger.settings = self._system_settings
-        after = 0
-        while rows := self._log.read_project(project, after, limit_events=FOLD_CHUNK_EVENTS):
-            for row in rows:
-                recorded = self._codec.decode(row)
+        for recorded in self._events(project, (lineage.own,)):
+            if recorded.sequence >= began.at:
                 evolve(book.ledger, recorded.event, recorded.sequence, recorded.at)
-                if recorded.actor != TICKER:
-                    book.answers.carried_out(recorded.actor, recorded.command_id, recorded.sequence)
-                book.last_at = recorded.at
-            after = recorded.sequence
+            if recorded.actor != TICKER:
+                book.answers.carried_out(recorded.actor, recorded.command_id, recorded.sequence)
+            book.last_at = recorded.at
         book.ledger.renew_all(book.now(now))
         self._books[project] = book
         return book
+
+    def ledger_at(self, project: str, sequence: int) -> Ledger:
+        """What a project's ledger was right after this event: what forks and restores go back to."""
+        ledger = Ledger(project, self._system_settings)
+        for recorded in self._events(project, self._log.lineage(project).effective(sequence)):
+            evolve(ledger, recorded.event, recorded.sequence, recorded.at)
+        return ledger
+
+    def turn(
+        self, ledger: Ledger, command: ProjectCommand, context: Context
+    ) -> tuple[Ledger, tuple[Event, ...]]:
+        """Decide a fork or a restore of a project whose ledger is all in the log.
+
+        Returns the ledger that takes its place, and the events, which that has applied. Raises a Rejection,
+        or another CoordError if the log cannot be read.
+        """
+        source = command.origin if isinstance(command, ForkProject) else ledger.project
+        check_turn(ledger, command, context, self._bounds(source, command.sequence))
+        then = self.ledger_at(source, command.sequence)
+        return then, turn(ledger, command, context, then)
 
     def close_if_empty(self, book: Book) -> None:
         """Forget a project that nothing ever happened in, so that wild names fill no memory."""
         if book.ledger.sequence == 0 and not book.parked and book.ledger.project != SYSTEM_PROJECT:
             self._books.pop(book.ledger.project, None)
+
+    def _bounds(self, project: str, sequence: int) -> Bounds:
+        last, _ = self._log.project_head(project)
+        ends = [each.sequence for each in command_events(self._log, self._codec, project, sequence)]
+        return Bounds(last=last, command_ends=ends[-1] if ends else sequence)
+
+    def _events(self, project: str, segments: Segments) -> Iterator[Recorded]:
+        after = 0
+        while rows := self._log.read_segments(project, segments, after, FOLD_CHUNK_EVENTS):
+            yield from map(self._codec.decode, rows)
+            after = rows[-1][2]
+
+
+def command_events(log: EventLog, codec: Codec, project: str, sequence: int) -> Iterator[Recorded]:
+    """What a command brought about, from this event of it on."""
+    asked: tuple[str, str] | None = None
+    after = sequence - 1
+    while rows := log.read_project(project, after, limit_events=COMMAND_CHUNK_EVENTS):
+        for recorded in map(codec.decode, rows):
+            if asked not in (None, (recorded.actor, recorded.command_id)):
+                return
+            asked = (recorded.actor, recorded.command_id)
+            yield recorded
+        after = rows[-1][2]

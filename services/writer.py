@@ -3,8 +3,9 @@
     requests ──► decide on the ledgers ──► one transaction ──► answers
 
 While one batch commits, the next is decided on the ledgers as they will be. If a commit fails, every ledger
-is thrown away and folded again from the log, and the callers are told to ask again. Touches the log and
-nothing else; requests come from the doors by `submit`.
+is thrown away and folded again from the log, and the callers are told to ask again. A fork or a restore is a
+batch of its own, decided when nothing is being committed: it folds a ledger of the past from the log. Touches
+the log and nothing else; requests come from the doors by `submit`.
 """
 
 import asyncio
@@ -15,14 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from msgspec.structs import replace
 
 from domain.decider import due, execute, recover
 from domain.errors import CoordError, Rejection
 from domain.handoffs import HandoffInitiated
+from domain.ledger import Ledger
 from domain.messages import TICKER, Command, Context, Event
+from domain.project import ForkProject, ProjectCommand
 from domain.results import Result, result_unchanged
 from domain.tasks.commands import ClaimTask
 from domain.tasks.events import TaskEnqueued
@@ -43,6 +46,8 @@ MAX_TICK_COMMANDS = 1_000
 BUSY_RETRY_AFTER_S = 0.5
 REOPEN_WAIT_S = 0.2
 MAX_REOPEN_WAIT_S = 5.0
+
+_TURNS = get_args(ProjectCommand)
 
 T = TypeVar("T")
 
@@ -87,7 +92,10 @@ class Writer:
         """Work until told to stop; then finish what is in the inbox and let every caller know."""
         committing: asyncio.Task[bool] | None = None
         while not (stop.is_set() and not self._inbox):
-            batch = await self._fill(committing)
+            if committing is None and self._turn_is_next():
+                batch = await self._turn(self._inbox.popleft())
+            else:
+                batch = await self._fill(committing)
             if committing is not None and not await committing:
                 refuse_all([outcome.request for outcome in batch.outcomes], "an earlier commit failed")
                 committing = None
@@ -109,49 +117,89 @@ class Writer:
             requests = await self._take()
             began = perf_counter()
             touched = await self._decide_all(requests, batch)
-            if began >= self._next_tick:
+            if began >= self._next_tick and not self._turn_is_next():
                 self._next_tick = began + TICK_S
                 touched |= self._tick(batch)
             self._wake_parked(touched, batch)
             self._metrics.decided(len(requests), perf_counter() - began, len(self._inbox), self._parked)
-            if committing is None or committing.done() or len(batch.outcomes) >= MAX_BATCH_REQUESTS:
+            full = len(batch.outcomes) >= MAX_BATCH_REQUESTS or self._turn_is_next()
+            if full or committing is None or committing.done():
                 return batch
 
     async def _take(self) -> list[Request]:
-        """What has arrived; at the latest after a tick, or when a commit is through, maybe nothing."""
+        """What has arrived, maybe nothing: at the latest after a tick, or when a commit is through.
+
+        It ends before a fork or a restore, which is decided alone.
+        """
         if not self._inbox:
             self._arrived.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), TICK_S)
-        inbox = self._inbox
-        return [inbox.popleft() for _ in range(min(len(inbox), MAX_BATCH_REQUESTS))]
+        taken: list[Request] = []
+        while self._inbox and len(taken) < MAX_BATCH_REQUESTS and not self._turn_is_next():
+            taken.append(self._inbox.popleft())
+        return taken
+
+    def _turn_is_next(self) -> bool:
+        return bool(self._inbox) and isinstance(self._inbox[0].command, _TURNS)
 
     async def _decide_all(self, requests: list[Request], batch: Batch) -> set[str]:
         touched = set()
         for request in requests:
-            book = self._library.opened(request.project)
-            if book is None:
-                try:
-                    book = await self._in_committer(self._library.open, request.project, self._clock())
-                except CoordError as error:
-                    self._metrics.refused(request.command.name, error.code)
-                    refuse_all([request], str(error))
-                    continue
-            self._decide(book, request, batch)
-            touched.add(request.project)
+            book = self._library.opened(request.project) or await self._open(request)
+            if book is not None:
+                self._decide(book, request, batch)
+                touched.add(request.project)
         return touched
+
+    async def _open(self, request: Request) -> Book | None:
+        """The book of the request's project; None if the log cannot be read, and then that was told."""
+        try:
+            return await self._in_committer(self._library.open, request.project, self._clock())
+        except CoordError as error:
+            self._metrics.refused(request.command.name, error.code)
+            refuse_all([request], str(error))
+            return None
+
+    async def _turn(self, request: Request) -> Batch:
+        """Decide a fork or a restore; all that was decided before is in the log, and nothing else is now."""
+        batch, command = Batch(), request.command
+        assert isinstance(command, ProjectCommand)
+        book = self._library.opened(request.project) or await self._open(request)
+        if book is None or self._answered_before(book, request, batch):
+            return batch
+        origin = self._library.opened(command.origin) if isinstance(command, ForkProject) else None
+        context = request.context(max(each.now(self._clock()) for each in (book, origin or book)))
+        try:
+            ledger, events = await self._in_committer(self._go_back, book.ledger, command, context)
+        except (Rejection, InternalError) as refusal:
+            book.answers.refused(request.actor, request.command_id, refusal)
+            self._refuse(request, refusal, batch)
+        except CoordError as error:
+            self._metrics.refused(command.name, error.code)
+            refuse_all([request], str(error))
+        else:
+            book.ledger = ledger
+            self._accept(book, request, events, context, batch)
+            waiting, book.parked = book.parked, deque()
+            for parked in waiting:  # their agents were ended, and are told so
+                self._retry(book, parked, batch)
+        self._library.close_if_empty(book)
+        return batch
+
+    def _go_back(
+        self, ledger: Ledger, command: ProjectCommand, context: Context
+    ) -> tuple[Ledger, tuple[Event, ...]]:
+        try:
+            return self._library.turn(ledger, command, context)
+        except CoordError:
+            raise
+        except Exception as fault:  # nothing has changed yet
+            raise _internal(command, fault) from fault
 
     def _decide(self, book: Book, request: Request, batch: Batch, until: datetime | None = None) -> None:
         """Decide one request on its ledger and note its outcome; `until` is set if it has been waiting."""
-        verb = request.command.name
-        sequence = book.answers.sequence_of(request.actor, request.command_id)
-        if sequence is not None:
-            self._metrics.accepted(verb)
-            batch.outcomes.append(Outcome(request, repeats=sequence))
-            return
-        earlier = book.answers.refusal_of(request.actor, request.command_id)
-        if earlier is not None:
-            self._refuse(request, earlier, batch)
+        if self._answered_before(book, request, batch):
             return
         context = request.context(book.now(self._clock()))
         if until is None:  # a claim that waits is tried again by us: no sign of life of its agent
@@ -164,7 +212,25 @@ class Writer:
             return
         if not events and self._park(book, request, context.at, until):
             return
-        self._metrics.accepted(verb)
+        self._accept(book, request, events, context, batch)
+
+    def _answered_before(self, book: Book, request: Request, batch: Batch) -> bool:
+        """A command that was asked before gets its first answer again."""
+        sequence = book.answers.sequence_of(request.actor, request.command_id)
+        if sequence is not None:
+            self._metrics.accepted(request.command.name)
+            batch.outcomes.append(Outcome(request, repeats=sequence))
+            return True
+        earlier = book.answers.refusal_of(request.actor, request.command_id)
+        if earlier is not None:
+            self._refuse(request, earlier, batch)
+        return earlier is not None
+
+    def _accept(
+        self, book: Book, request: Request, events: tuple[Event, ...], context: Context, batch: Batch
+    ) -> None:
+        """Note the outcome of a command that the ledger has applied."""
+        self._metrics.accepted(request.command.name)
         first = len(batch.stored)
         self._store(book, events, context, batch)
         plain: Result | None = None
@@ -193,8 +259,7 @@ class Writer:
         except Exception as fault:
             if book.ledger.sequence != before:
                 raise  # the ledger is half changed: end this process, and the next one folds it from the log
-            logger.exception("deciding %s failed", command.name)
-            raise InternalError(verb=command.name, kind=type(fault).__name__) from fault
+            raise _internal(command, fault) from fault
 
     def _store(self, book: Book, events: tuple[Event, ...], context: Context, batch: Batch) -> None:
         """Encode events that the ledger has applied; they are its last ones."""
@@ -312,3 +377,8 @@ class Writer:
 
     async def _in_committer(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._committer, function, *arguments)
+
+
+def _internal(command: Command, fault: Exception) -> InternalError:
+    logger.error("deciding %s failed", command.name, exc_info=fault)
+    return InternalError(verb=command.name, kind=type(fault).__name__)

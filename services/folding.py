@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from projections.framework import Key, Touch
+from projections.framework import Folds, Key, Touch
 from services.layers import NO_LAYERS, Layers, rows_of
+from services.stride import Stride
 from services.tables import Connection, Packed, Table
 
 R = TypeVar("R", bound=Struct)
@@ -109,7 +110,9 @@ class Folder(Generic[R]):
         layered: defaultdict[str, list[Key]] = defaultdict(list)
         for key in keys:
             if key not in rows:
-                (layered[key[0]] if layers.under(key[0]) else plain).append(key)
+                (
+                    layered[key[0]] if layers.under(key[0], record=self.table.projection.record) else plain
+                ).append(key)
         rows |= self.table.load(connection, plain)
         for project, some in layered.items():
             rows |= self.table.load(connection, some, rows_of(self.table, layers, project))
@@ -126,3 +129,22 @@ class Folder(Generic[R]):
         kept = [key for key in changed if key in before and key not in known]
         known.update(changed)
         return kept
+
+
+def fold_stride(
+    connection: Connection, folders: Sequence[Folder[Any]], done: Stride
+) -> list[tuple[Folder[Any], Changes]]:
+    """What a stride changes in each of these tables."""
+    if done.layer is not None:  # nothing is as it was in a project that was restored
+        for folder in folders:
+            folder.forget()
+    records = [folder for folder in folders if folder.table.projection.record]
+    others = [folder for folder in folders if not folder.table.projection.record]
+    work = []
+    for some, events in ((others, [*done.again, *done.batch]), (records, [*done.told_again, *done.batch])):
+        touches = Folds(folder.table.projection for folder in some).touches(events)
+        work += [
+            (folder, folder.prepare(connection, each, done.mark, done.layers))
+            for folder, each in zip(some, touches, strict=True)
+        ]
+    return work

@@ -46,9 +46,18 @@ class Layers:
     """All layers there are; few."""
 
     def __init__(self, layers: Iterable[Layer] = ()) -> None:
+        self._all = sorted(layers, key=lambda each: each.position)
         self._of: defaultdict[str, list[Layer]] = defaultdict(list)
-        for layer in sorted(layers, key=lambda each: each.position):
+        for layer in self._all:
             self._of[layer.project].append(layer)
+
+    def begun(self, project: str, position: int) -> Layer | None:
+        """The layer that begins exactly there."""
+        return next((each for each in self._of.get(project, ()) if each.position == position), None)
+
+    def with_one(self, layer: Layer) -> "Layers":
+        """These, and one that may be among them already."""
+        return self if layer in self._all else Layers([*self._all, layer])
 
     def under(self, project: str, *, at: int | None = None, record: bool = False) -> Layer | None:
         """What the project stands on, now or at a position."""
@@ -75,35 +84,38 @@ def add_layer(connection: Connection, layer: Layer) -> None:
     )
 
 
-def rows_of(table: Table[Any], layers: Layers, project: str, *, at: int | None = None) -> Composed:
-    """The relation of a project's rows, now or at a checkpoint, with the columns of the table.
+def rows_of(
+    table: Table[Any], layers: Layers, project: str, *, at: int | None = None, named: str | None = None
+) -> Composed:
+    """The relation of a project's rows, now or at a mark, with the columns of the table.
 
-    The oldest history is read first; each layer hides the rows of those below that it has rows of.
+    The project's own rows hide those of the same key that its layer has. `named` is the project that the rows
+    are to be of.
     """
     layer = layers.under(project, at=at, record=table.projection.record)
-    own = _own(table, project, at, layer.position if layer else 0)
+    own = _own(table, project, at, layer.position if layer else 0, named or project)
     if layer is None:
         return SQL("({})").format(own)
-    below = rows_of(table, layers, layer.source, at=layer.mark)
+    below = rows_of(table, layers, layer.source, at=layer.mark, named=named or project)
     same = SQL(" AND ").join(SQL("o.{0} = b.{0}").format(Identifier(name)) for name in table.projection.key)
-    names = SQL(", ").join(Identifier(column.name) for column in table.projection.columns[1:])
     return SQL(
         "(WITH own AS NOT MATERIALIZED ({own}) SELECT * FROM own UNION ALL"
-        " SELECT {project}::text AS project, {names}, _since FROM {below} b"
-        " WHERE NOT EXISTS (SELECT FROM own o WHERE {same}))"
-    ).format(own=own, project=Literal(project), names=names, below=below, same=same)
+        " SELECT * FROM {below} b WHERE NOT EXISTS (SELECT FROM own o WHERE {same}))"
+    ).format(own=own, below=below, same=same)
 
 
-def _own(table: Table[Any], project: str, at: int | None, first: int) -> Composable:
+def _own(table: Table[Any], project: str, at: int | None, first: int, named: str) -> Composable:
     """The rows that the project itself wrote since its layer began."""
-    selected = SQL("SELECT {}, _since FROM {} WHERE project = {} AND _since >= {}")
+    whose = SQL("project") if named == project else SQL("{}::text AS project").format(Literal(named))
+    rest = SQL(", ").join(Identifier(column.name) for column in table.projection.columns[1:])
+    selected = SQL("SELECT {}, {}, _since FROM {} WHERE project = {} AND _since >= {}")
     parts = (Literal(project), Literal(first))
-    live = selected.format(table.columns, table.identifier, *parts)
+    live = selected.format(whose, rest, table.identifier, *parts)
     if at is None:
         return live
     live += SQL(" AND _since <= {}").format(Literal(at))
     if table.projection.append_only:
         return live
-    past = selected.format(table.columns, table.past, *parts)
+    past = selected.format(whose, rest, table.past, *parts)
     past += SQL(" AND _since <= {0} AND _until > {0}").format(Literal(at))
     return live + SQL(" UNION ALL ") + past

@@ -1,6 +1,6 @@
 """A view of a read model as SQL over its live table. It reads what it is asked for, and writes nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,35 +9,67 @@ from msgspec import Struct
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
-from projections.framework import Projection
+from projections.framework import Key, Projection
 from projections.views import MAX_ROWS, Filter, Page, View
 from services.errors import Unavailable
-from services.tables import SCHEMA, Connection
+from services.tables import Connection, Table
+
+
+def served(projection: Projection[Any]) -> Table[Any]:
+    """What is read: the name that always stands for the table being served."""
+    return Table(projection, projection.name)
+
 
 _Condition = tuple[Composable, list[Any]]
 """A condition, and the values of its placeholders."""
 
 
-def chosen(connection: Connection, view: View[Any], project: str, page: Page) -> list[Any]:
-    """The rows of a project that the view lists."""
+def chosen(
+    connection: Connection,
+    view: View[Any],
+    project: str,
+    page: Page,
+    *,
+    source: Composable | None = None,
+    without: Collection[Key] = (),
+    limit_rows: int | None = None,
+) -> list[Any]:
+    """The rows of a project that the view lists.
+
+    From another `source` than the live table, `without` those of some keys, the first `limit_rows` are listed
+    whatever the page says.
+    """
     projection = view.projection
-    filters = (Filter(("project",), (project,)), *view.filters(page))
+    conditions = [_condition(each) for each in (Filter(("project",), (project,)), *view.filters(page))]
+    if without:
+        conditions.append((served(projection).not_among, [msgspec.json.encode([*without]).decode()]))
     types = {column.name: column.type for column in projection.columns}
     order = SQL(", ").join(_term(column, types) for column in view.order)
-    return _rows(connection, projection, filters, order, page.limit, page.offset)
+    bounds = (page.limit, page.offset) if limit_rows is None else (limit_rows, 0)
+    return _rows(connection, projection, source, conditions, order, *bounds)
 
 
-def all_rows(connection: Connection, projection: Projection[Any], filters: Sequence[Filter]) -> list[Any]:
+def all_rows(
+    connection: Connection,
+    projection: Projection[Any],
+    filters: Sequence[Filter],
+    source: Composable | None = None,
+) -> list[Any]:
     """All rows that pass, but never more than a view may list."""
     key = SQL(", ").join(map(Identifier, projection.key))
-    return _rows(connection, projection, filters, key, MAX_ROWS, 0)
+    return _rows(connection, projection, source, [_condition(each) for each in filters], key, MAX_ROWS, 0)
 
 
 def query(
-    connection: Connection, projection: Projection[Any], name: str, parameters: Mapping[str, Any]
+    connection: Connection,
+    projection: Projection[Any],
+    name: str,
+    parameters: Mapping[str, Any],
+    source: Composable | None = None,
 ) -> list[dict[str, Any]]:
     """The result of one of the projection's named queries."""
-    statement = SQL(projection.queries[name]).format(table=_served(projection))
+    table = served(projection).identifier if source is None else SQL("{} AS rows").format(source)
+    statement = SQL(projection.queries[name]).format(table=table)
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(statement, parameters).fetchall()
 
@@ -45,15 +77,17 @@ def query(
 def _rows(
     connection: Connection,
     projection: Projection[Any],
-    filters: Sequence[Filter],
+    source: Composable | None,
+    conditions: Sequence[_Condition],
     order: Composable,
     limit_rows: int,
     offset_rows: int,
 ) -> list[Any]:
-    conditions = [_condition(each) for each in filters]
     statement = SQL(
-        "SELECT row_to_json(t)::text FROM (SELECT * FROM {} WHERE {} ORDER BY {} LIMIT %s OFFSET %s) t"
-    ).format(_served(projection), SQL(" AND ").join(text for text, _ in conditions), order)
+        "SELECT row_to_json(t)::text FROM (SELECT * FROM {} t WHERE {} ORDER BY {} LIMIT %s OFFSET %s) t"
+    ).format(
+        source or served(projection).identifier, SQL(" AND ").join(text for text, _ in conditions), order
+    )
     values = [value for _, each in conditions for value in each]
     try:
         return list(_decoded(connection, projection.row, statement, [*values, limit_rows, offset_rows]))
@@ -68,11 +102,6 @@ def _decoded(
     decode = msgspec.json.Decoder(row).decode
     for (text,) in connection.execute(statement, values):
         yield decode(text)
-
-
-def _served(projection: Projection[Any]) -> Identifier:
-    """What is read: the name that always stands for the table being served."""
-    return Identifier(SCHEMA, projection.name)
 
 
 def _condition(asked: Filter) -> _Condition:

@@ -20,16 +20,17 @@ from msgspec.structs import replace
 
 from domain.errors import CoordError
 from domain.messages import Recorded
-from projections.framework import Folds, Projection
+from projections.framework import Projection
 from services.checkpoints import CHECKPOINT_EVENTS
 from services.codec import Codec
 from services.database import lock_number
-from services.folding import Changes, Folder
+from services.folding import Changes, Folder, fold_stride
+from services.layers import add_layer
 from services.log import EventLog
 from services.marks import mark, marks_around
 from services.read_ahead import ReadAhead
 from services.rebuild import rebuild
-from services.stride import Stride, stride
+from services.stride import Pacer, Stride, begins_with_turn
 from services.tables import Connection, Table, connected
 from services.tracking import Tracked, advance, set_up, tracked
 from services.write_behind import WriteBehind
@@ -115,7 +116,8 @@ class Projector:
             reading = stack.enter_context(connected(self._url))
             behind = stack.enter_context(WriteBehind())
             reader = stack.enter_context(ReadAhead(self._log, self._codec, self._batch_events))
-            session = _Session(connection, reading, behind, reader, self._projections)
+            pacer = Pacer(self._log, self._codec, reading)
+            session = _Session(connection, reading, behind, reader, pacer, self._projections)
             rebuilds = stack.enter_context(_Rebuilds(self._log, self._codec, self._url, session.stale()))
             while not stop.is_set():
                 if rebuilds.have_finished() and session.settle():
@@ -147,6 +149,7 @@ class _Session:
         reading: Connection,
         behind: WriteBehind,
         reader: ReadAhead,
+        pacer: Pacer,
         projections: Sequence[Projection[Any]],
     ) -> None:
         self.at: datetime | None = None
@@ -154,6 +157,7 @@ class _Session:
         self._reading = reading
         self._behind = behind
         self._reader = reader
+        self._pacer = pacer
         self._projections = {projection.name: projection for projection in projections}
         self.refresh()
 
@@ -220,8 +224,10 @@ class _Session:
 
         None if the stride before was not written, because somebody else has moved a projection.
         """
+        if begins_with_turn(batch) and not self.settle():
+            return None
         group = {name: each for name, each in self._tracked.items() if each.position == position}
-        done = stride(self._reading, batch, position, end, made=self._mark)
+        done = self._pacer.stride(batch, position, end, made=self._mark)
         try:
             work = self._fold(group, done)
         except psycopg.errors.UndefinedTable:  # somebody else has replaced it
@@ -239,16 +245,13 @@ class _Session:
         for name, each in group.items():
             self._tracked[name] = replace(each, position=done.end)
         self.at = done.batch[-1].at if done.batch else self.at
+        if done.layer is not None and not self.settle():  # what follows is read from there
+            return None
         return done
 
     def _fold(self, names: Iterable[str], done: Stride) -> list[tuple[Folder[Any], Changes]]:
         """What the stride changes in each of these projections."""
-        folders = [self._folders[name] for name in names]
-        touches = Folds(folder.table.projection for folder in folders).touches(done.batch)
-        return [
-            (folder, folder.prepare(self._reading, each, done.mark, done.layers))
-            for folder, each in zip(folders, touches, strict=True)
-        ]
+        return fold_stride(self._reading, [self._folders[name] for name in names], done)
 
     def _write(
         self,
@@ -264,6 +267,8 @@ class _Session:
                 return False
             if marks_around(self._writing, done.start).last != done.mark:
                 return False
+            if done.layer is not None:
+                add_layer(self._writing, done.layer)
             for folder, changes in work:
                 folder.write(self._writing, changes, done.end)
             if cut:

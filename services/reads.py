@@ -179,8 +179,8 @@ def shape(view: str, rows: Collection[Any], params: Mapping[str, Any] | None = N
         raise UnknownView(view=view, views=", ".join(sorted(VIEWS)))
     listed = VIEWS[view].select(rows, parse(view, params or {}))
     if view == QUEUE.name:
-        return _with_blockers(listed, {row.task for row in rows if row.status != "completed"})
-    return [_data(row) for row in listed]
+        return with_blockers(listed, {row.task for row in rows if row.status != "completed"})
+    return [data_of(row) for row in listed]
 
 
 def parse(view: str, params: Mapping[str, Any]) -> Page:
@@ -214,13 +214,13 @@ def view_names() -> list[str]:
 def _listed(connection: Connection, view: View[Any], project: str, page: Page) -> list[Item]:
     if view.merges is not None:
         candidates = all_rows(connection, view.projection, _mergeable(project, page))
-        return [_data(row) for row in view.select(candidates, page)]
+        return [data_of(row) for row in view.select(candidates, page)]
     rows = chosen(connection, view, project, page)
     if view.projection is not QUEUE:
-        return [_data(row) for row in rows]
+        return [data_of(row) for row in rows]
     needed = list({name for row in rows for name in row.depends_on})
     unfinished = query(connection, QUEUE, "unfinished", {"project": project, "tasks": needed})
-    return _with_blockers(rows, {found["task"] for found in unfinished})
+    return with_blockers(rows, {found["task"] for found in unfinished})
 
 
 def _mergeable(project: str, page: Page) -> list[Filter]:
@@ -289,12 +289,12 @@ def _tallies(connection: Connection, project: str | None) -> list[Tally]:
     ]
 
 
-def _with_blockers(rows: Sequence[Any], unfinished: Collection[str]) -> list[Item]:
+def with_blockers(rows: Sequence[Any], unfinished: Collection[str]) -> list[Item]:
     """Tasks, each with those of its dependencies that it still waits for."""
-    return [_data(row) | {"blocked_by": [d for d in row.depends_on if d in unfinished]} for row in rows]
+    return [data_of(row) | {"blocked_by": [d for d in row.depends_on if d in unfinished]} for row in rows]
 
 
-def _data(row: Struct) -> Item:
+def data_of(row: Struct) -> Item:
     data: Item = msgspec.to_builtins(row, builtin_types=(datetime,))
     return data
 

@@ -17,13 +17,13 @@ from msgspec import Struct
 from psycopg.sql import SQL
 
 from domain.errors import CoordError
-from projections.framework import Folds, Projection
+from projections.framework import Projection
 from services.codec import Codec
 from services.database import lock_number
-from services.folding import Folder
+from services.folding import Folder, fold_stride
 from services.log import EventLog
 from services.read_ahead import ReadAhead
-from services.stride import stride
+from services.stride import Pacer, begins_with_turn
 from services.tables import SCHEMA, Connection, Table, connected
 from services.tracking import Tracked, UnknownProjection, repoint, tracked
 from services.write_behind import WriteBehind
@@ -84,7 +84,8 @@ def rebuild(
             _claim(writing, projection)
         for group in _together(writing, projections):
             with WriteBehind() as behind, ReadAhead(log, codec, batch_events) as reader:
-                if not _Build(writing, reading, behind, reader, group, progress, stop).run():
+                pacer = Pacer(log, codec, reading)
+                if not _Build(writing, reading, behind, reader, pacer, group, progress, stop).run():
                     return False
     return True
 
@@ -98,6 +99,7 @@ class _Build:
         reading: Connection,
         behind: WriteBehind,
         reader: ReadAhead,
+        pacer: Pacer,
         projections: Sequence[Projection[Any]],
         progress: Callable[[Progress], None],
         stop: Flag,
@@ -106,8 +108,8 @@ class _Build:
         self._reading = reading
         self._behind = behind
         self._reader = reader
+        self._pacer = pacer
         self._names = [projection.name for projection in projections]
-        self._folds = Folds(projections)
         self._progress = progress
         self._stop = stop
         self._position = 0
@@ -141,19 +143,18 @@ class _Build:
     def _catch_up(self) -> None:
         """Fold up to the tracked position, stride by stride, until it no longer runs away."""
         while not self._stop.is_set() and self._position < (target := self._target()):
-            self._behind.put(partial(self._in_transaction, self._fold(target)))
+            self._behind.put(partial(self._in_transaction, self._fold(self._reading, target)))
         self._behind.settle()
 
-    def _fold(self, target: int) -> Callable[[], None]:
-        """Fold the next stride; returns what writes it."""
+    def _fold(self, connection: Connection, target: int) -> Callable[[], None]:
+        """Fold the next stride, reading over this connection; returns what writes it."""
         batch = self._reader.read(self._position, target)
         # A batch that is not full reaches the target, even if the last positions before it hold no events.
         full = len(batch) == self._reader.batch_events
-        done = stride(self._reading, batch, self._position, batch[-1].position if full else target)
-        work = [
-            (folder, folder.prepare(self._reading, touches, done.mark, done.layers))
-            for folder, touches in zip(self._folders, self._folds.touches(done.batch), strict=True)
-        ]
+        if begins_with_turn(batch):  # what was before it is read from the tables
+            self._behind.settle()
+        done = self._pacer.stride(batch, self._position, batch[-1].position if full else target)
+        work = fold_stride(connection, self._folders, done)
 
         def write() -> None:
             for folder, changes in work:
@@ -196,7 +197,7 @@ class _Build:
         if any(each.position != target for each in standing.values()):
             raise RebuildApart
         while self._position < target:
-            self._fold(target)()
+            self._fold(self._writing, target)()
         for table in self._tables:
             old = standing[table.projection.name]
             repoint(self._writing, table.projection, table)

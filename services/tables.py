@@ -78,6 +78,9 @@ class Table(Generic[R]):
         self.past = Identifier(schema, f"{name}_past")
         self.columns = _names(column.name for column in projection.columns)
         self._decode = msgspec.json.Decoder(projection.row).decode
+        self.not_among = SQL(
+            "NOT EXISTS (SELECT FROM json_array_elements(%s::json) AS k (_key) WHERE {})"
+        ).format(self._same_key())
         self._upsert = self._insertion()
         self._copy = SQL("COPY {} ({}, _since) FROM STDIN (FORMAT BINARY)").format(
             self.identifier, self.columns
@@ -143,6 +146,12 @@ class Table(Generic[R]):
         ).format(source or self.identifier, self._same_key())
         found = connection.execute(statement, (_encode(keys).decode(),))
         rows = [self._decode(text) for (text,) in found]
+        return {self.projection.key_of(row): row for row in rows}
+
+    def load_all(self, connection: Connection, source: Composable) -> dict[Key, R]:
+        """All rows of a relation of its columns."""
+        statement = SQL("SELECT row_to_json(t)::text FROM {} t").format(source)
+        rows = [self._decode(text) for (text,) in connection.execute(statement)]
         return {self.projection.key_of(row): row for row in rows}
 
     def pack(self, rows: Sequence[R]) -> "Packed":

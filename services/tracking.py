@@ -92,6 +92,16 @@ def tracked(
             raise NoReadModels from error
 
 
+def reached(connection: Connection, projection: Projection[Any]) -> int | None:
+    """Where the projection stands, if its table was built by this code."""
+    try:
+        with connection.transaction():
+            found = tracked(connection, [projection.name]).get(projection.name)
+    except NoReadModels:
+        return None
+    return found.position if found is not None and found.version == projection.version else None
+
+
 def advance(connection: Connection, names: Sequence[str], position: int) -> None:
     """Move these projections on, and wake those who wait for it, when the transaction commits."""
     connection.execute(

@@ -1,24 +1,52 @@
-"""Time travel: the read models as they were at any position. It reads the log, and changes nothing."""
+"""Time travel: the read models as they were at any position, at a cost that follows the answer's size.
 
-from collections.abc import Collection, Mapping
+Rows are read as they were at the last mark before the point, from the tables in which they are kept, and only
+the events since then are folded, in memory. Without marks, or where a table was built by other code, the
+whole history is. It reads the log and the read models, changes nothing, and publishes nothing.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from domain.messages import SYSTEM_PROJECT
+from msgspec import Struct
+from psycopg.sql import Composable
+
+from domain.messages import SYSTEM_PROJECT, Recorded
 from projections.catalog import VIEWS
 from projections.framework import Key, Projection
-from projections.settings import SETTINGS
+from projections.queue import QUEUE
+from projections.views import Page, View
+from services.bases import NOTHING, events_after, nearest_base
 from services.codec import Codec
+from services.errors import UnknownView
+from services.layers import read_layers, rows_of
+from services.listing import chosen, served
 from services.log import EventLog
-from services.reads import Item, shape
-from services.replay import Rows, replay
+from services.reads import Item, data_of, parse, with_blockers
+from services.replay import Rows
+from services.tables import Connection, Table
+from services.tracking import reached
+
+
+class Point(Struct, frozen=True, kw_only=True):
+    """A project's rows at a position: what the `source` had at a mark, if any, and the events since."""
+
+    table: Table[Any]
+    source: Composable | None
+    tail: list[Recorded]
 
 
 class Travel:
-    """Rows and views at positions in the past."""
+    """Rows and views at positions in the past.
 
-    def __init__(self, log: EventLog, codec: Codec) -> None:
+    Without a connection to the read models every answer is folded from the first event; it is the same.
+    """
+
+    def __init__(self, log: EventLog, codec: Codec, connection: Connection | None = None) -> None:
         self._log = log
         self._codec = codec
+        self._connection = connection
 
     def view(
         self, project: str, view: str, position: int, params: Mapping[str, Any] | None = None
@@ -27,11 +55,16 @@ class Travel:
 
         Raises UnknownView or BadInput.
         """
-        projection = VIEWS[view].projection
-        rows = [*self.rows(projection, project, position).values()]
-        if projection is SETTINGS and project != SYSTEM_PROJECT:
-            rows += self.rows(projection, SYSTEM_PROJECT, position).values()
-        return shape(view, rows, params)
+        if view not in VIEWS:
+            raise UnknownView(view=view, views=", ".join(sorted(VIEWS)))
+        page = parse(view, params or {})
+        with self._snapshot():
+            rows = self._listed(VIEWS[view], project, position, page)
+            if VIEWS[view].projection is not QUEUE:
+                return [data_of(row) for row in rows]
+            needed = {(project, name) for row in rows for name in row.depends_on}
+            found = self._rows(QUEUE, project, position, needed) if needed else {}
+            return with_blockers(rows, {row.task for row in found.values() if row.status != "completed"})
 
     def rows(
         self,
@@ -41,5 +74,83 @@ class Travel:
         keys: Collection[Key] | None = None,
     ) -> Rows:
         """A project's rows right after the event at this position, or those of these keys that there were."""
-        rows = replay(self._log, self._codec, [projection], project, position)[projection.name]
-        return rows if keys is None else {key: rows[key] for key in keys if key in rows}
+        with self._snapshot():
+            return self._rows(projection, project, position, keys)
+
+    def _listed(self, view: View[Any], project: str, position: int, page: Page) -> list[Any]:
+        """The rows that a view lists: those that changed since the mark, and enough of those that did not."""
+        if view.merges is not None:
+            rows = [*self._rows(view.projection, project, position).values()]
+            if project != SYSTEM_PROJECT:
+                rows += self._rows(view.projection, SYSTEM_PROJECT, position).values()
+            return view.select(rows, page)
+        point = self._point(view.projection, project, position)
+        changed = self._changed(point)
+        listed = [*changed.values()]
+        if self._connection is not None and point.source is not None:
+            hidden = () if view.projection.append_only else changed.keys()
+            limit_rows = page.offset + page.limit
+            listed += chosen(
+                self._connection,
+                view,
+                project,
+                page,
+                limit_rows=limit_rows,
+                source=point.source,
+                without=hidden,
+            )
+        return view.select(listed, page)
+
+    def _rows(
+        self,
+        projection: Projection[Any],
+        project: str,
+        position: int,
+        keys: Collection[Key] | None = None,
+    ) -> Rows:
+        point = self._point(projection, project, position)
+        if keys is not None:
+            found = self._changed(point, keys)
+            return {key: found[key] for key in keys if key in found}
+        rows: Rows = {}
+        if self._connection is not None and point.source is not None:
+            rows = point.table.load_all(self._connection, point.source)
+        projection.fold_into(rows, projection.touches(point.tail))
+        return rows
+
+    def _changed(self, point: Point, keys: Collection[Key] | None = None) -> Rows:
+        """The rows that changed after the mark; or those of these keys, whether they changed or not."""
+        projection = point.table.projection
+        touches = projection.touches(point.tail)
+        wanted = {key for _, key, _ in touches} if keys is None else {*keys}
+        if keys is not None:
+            touches = [touch for touch in touches if touch[1] in wanted]
+        rows: Rows = {}
+        added = projection.append_only and keys is None
+        if self._connection is not None and point.source is not None and not added:
+            rows = point.table.load(self._connection, wanted, point.source)
+        projection.fold_into(rows, touches)
+        return rows
+
+    def _point(self, projection: Projection[Any], project: str, position: int) -> Point:
+        log, connection = self._log, self._connection
+        lineage, last = log.lineage(project), log.sequence_at(project, position)
+        segments = lineage.raw(last) if projection.record else lineage.effective(last)
+        table, source, base = served(projection), None, NOTHING
+        if connection is not None and (standing := reached(connection, projection)) is not None:
+            base = nearest_base(log, connection, segments, position, reached=standing)
+            if base.mark:
+                layers = read_layers(connection)
+                source = rows_of(table, layers, base.stream, at=base.mark, named=project)
+        tail = events_after(log, self._codec, project, segments, base.sequence, position)
+        return Point(table=table, source=source, tail=tail)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """Marks, layers and rows of one moment."""
+        if self._connection is None:
+            yield
+            return
+        with self._connection.transaction():
+            self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield

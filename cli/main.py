@@ -28,6 +28,7 @@ SECTIONS = {
         "verify": "cli.verify",
     },
     "Travel": {
+        "timeline": "cli.timeline", "step": "cli.step", "compare": "cli.compare",
         "bookmark": "cli.bookmark", "export": "cli.export",
     },
     "Set up": {"import": "cli.importing", "completion": "cli.completion"},

@@ -1,6 +1,7 @@
 """Lineages as the log tells them: every fork and restore of a project stands in it as an event.
 
-A small index holds these events alone, so that a project that never turned costs one look into nothing.
+A small index holds these events alone, so that a project that never turned costs one look into nothing. A
+fork that was imported has its origin's events in its own stream, from the first: there its fork is no turn.
 Nothing is remembered: a turn is seen by the next read after its commit.
 """
 
@@ -20,8 +21,12 @@ WHERE topic IN ('project.forked@1', 'project.restored@1')
 """
 
 READ_MARKS = """
-SELECT originator_version, topic, state FROM coord.events
-WHERE originator_id = %s AND topic IN ('project.forked@1', 'project.restored@1') ORDER BY originator_version
+SELECT originator_version, topic, state FROM coord.events AS turn
+WHERE originator_id = %s AND topic IN ('project.forked@1', 'project.restored@1')
+    AND NOT (topic = 'project.forked@1' AND EXISTS (
+        SELECT FROM coord.events WHERE originator_id = turn.originator_id AND originator_version = 1
+    ))
+ORDER BY originator_version
 """
 
 _FORKED = "project.forked@1"

@@ -186,6 +186,21 @@ def test_a_replay_of_all_projects_has_no_fork_before_it_was_made(log: EventLog) 
     assert (written.name("p0") in after, written.name("p1") in after) == (True, True)
 
 
+def test_a_fork_that_holds_all_its_events_itself_reads_no_other_stream(log: EventLog) -> None:
+    """As an import leaves it: the origin may not even be there."""
+    name = f"whole-{next(numbers)}"
+    happened = [
+        Taken(item="a"),
+        ProjectForked(project=name, origin="nowhere", sequence=1),
+        Taken(item="b"),
+        ProjectRestored(project=name, sequence=2, reason="x", fence_floor=0),
+    ]
+    context = Context(project=name, actor="op", at=BEGAN, command_id="c")
+    log.append([CODEC.encode(event, context, number) for number, event in enumerate(happened, 1)])
+    assert [row[2] for row in log.read_project(name, 0)] == [1, 2, 3, 4]
+    assert [row[2] for row in log.read_history(name, 0)] == [1, 2, 4]
+
+
 def test_a_turn_is_seen_by_the_next_read(log: EventLog) -> None:
     made = Projects()
     for _ in range(4):

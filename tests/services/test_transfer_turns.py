@@ -52,10 +52,6 @@ def state(log: EventLog, project: str) -> dict[str, Any]:
     }
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="services/lineage.py reads through to the origin also where the stream itself holds sequence 1",
-)
 @settings(
     max_examples=30,
     deadline=None,

@@ -27,7 +27,7 @@ directory before it.)
 
 OUTPUT = """\
 Whoever changes something is named by `--agent` or `--as`, or by `COORD_AGENT` or `COORD_ACTOR`; otherwise
-it is the login name.
+it is the login name. (`fork` takes `--agent` alone: its `--as` names the new project.)
 
 ## Output
 

@@ -38,7 +38,8 @@ class Past:
 @contextmanager
 def past(context: Context) -> "Iterator[Past]":
     """The past, as long as it is needed."""
+    from services.tables import connected
     from services.travel import Travel
 
-    with opened_log(context) as log:
-        yield Past(log, Travel(log, new_codec()))
+    with opened_log(context) as log, connected(context.doors().database_url) as connection:
+        yield Past(log, Travel(log, new_codec(), connection))

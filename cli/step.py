@@ -10,6 +10,7 @@ import click
 
 from cli.context import Context, pass_context
 from cli.events import document
+from cli.options import NEGATIVE_NUMBERS
 from cli.output import UNSEEN, cell, clean, moment, print_json_line
 from cli.past import Past, past
 from domain.errors import CoordError
@@ -35,7 +36,7 @@ _KEY = re.compile(r"\x1b\[[0-9;]*[A-Za-z~]|\x1bO[A-Z]|.", re.DOTALL)
 _HELP = "→ n next   ← p back   g first   G last   / go to a point   q quit"
 
 
-@click.command()
+@click.command(context_settings=NEGATIVE_NUMBERS)
 @click.argument("point", required=False)
 @click.option("--entity", help="Only the events about this task, agent, handoff, …")
 @click.option("--view", "views", type=click.Choice([*VIEWS]), multiple=True,

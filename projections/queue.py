@@ -342,7 +342,7 @@ QUEUE = Projection(
         on(HandoffCompleted, handoff_closed),
         on(HandoffExpired, handoff_closed),
     ),
-    indexes=(("project", "status"),),
+    indexes=(("project", "status"), ("project", "-priority", "brief", "task")),
     queries={
         "unfinished": "SELECT task FROM {table}"
         " WHERE project = %(project)s AND task = ANY(%(tasks)s) AND status <> 'completed'",

@@ -19,7 +19,7 @@ from services.marks import mark
 from services.tables import Connection, Table
 from services.tracking import tracked
 
-CHECKPOINT_EVENTS = 8_192
+CHECKPOINT_EVENTS = 4_000
 """How far checkpoints lie apart: about as many events are folded in the time that their rows are read."""
 
 _LIST = "SELECT position, cut_at FROM coord.checkpoints ORDER BY position"

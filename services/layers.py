@@ -113,9 +113,11 @@ def _own(table: Table[Any], project: str, at: int | None, first: int, named: str
     live = selected.format(whose, rest, table.identifier, *parts)
     if at is None:
         return live
+    if table.projection.key == ("position",):  # made there: so the key's index finds them
+        return live + SQL(" AND position <= {}").format(Literal(at))
     live += SQL(" AND _since <= {}").format(Literal(at))
     if table.projection.append_only:
         return live
     past = selected.format(whose, rest, table.past, *parts)
-    past += SQL(" AND _since <= {0} AND _until > {0}").format(Literal(at))
+    past += SQL(" AND int8range(_since, _until) @> {}::bigint").format(Literal(at))
     return live + SQL(" UNION ALL ") + past

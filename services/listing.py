@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 from projections.framework import Key, Projection
 from projections.views import MAX_ROWS, Filter, Page, View
 from services.errors import Unavailable
-from services.tables import Connection, Table
+from services.tables import Connection, Table, order_term
 
 
 def served(projection: Projection[Any]) -> Table[Any]:
@@ -44,7 +44,7 @@ def chosen(
     if without:
         conditions.append((served(projection).not_among, [msgspec.json.encode([*without]).decode()]))
     types = {column.name: column.type for column in projection.columns}
-    order = SQL(", ").join(_term(column, types) for column in view.order)
+    order = SQL(", ").join(order_term(column, types) for column in view.order)
     bounds = (page.limit, page.offset) if limit_rows is None else (limit_rows, 0)
     return _rows(connection, projection, source, conditions, order, *bounds)
 
@@ -113,10 +113,3 @@ def _condition(asked: Filter) -> _Condition:
         test = SQL("{} = %s" if len(asked.values) == 1 else "{} = ANY(%s)")
     either = SQL(" OR ").join(test.format(Identifier(column)) for column in asked.columns)
     return SQL("({})").format(either), [value] * len(asked.columns)
-
-
-def _term(column: str, types: Mapping[str, str]) -> Composable:
-    """Text is ordered by its code points, as Python orders it."""
-    name = column.removeprefix("-")
-    collation = SQL(' COLLATE "C"' if types[name] == "text" else "")
-    return SQL("{}{}{}").format(Identifier(name), collation, SQL(" DESC" if name != column else ""))

@@ -40,7 +40,8 @@ from domain.lineage import END, Lineage, Segments
 from services.codec import Row
 from services.database import LogConflict, LogMissing, LogUnavailable, in_a_line, lock_number, parameters
 from services.leadership import Leadership
-from services.lineage import INDEX, READ_MARKS, read_lineage
+from services.lineage import READ_MARKS, read_lineage
+from services.schema import SCHEMA_STATEMENTS
 from services.tail import CHANNEL, HEAD, LogTail
 
 __all__ = [
@@ -63,40 +64,7 @@ LAST_POSITION = 2**63 - 1
 _READ_EVENTS = 10_000
 _CREATE_LOCK = "coord.events"
 
-_CREATE = (
-    "CREATE SCHEMA IF NOT EXISTS coord",
-    """
-    CREATE TABLE IF NOT EXISTS coord.events (
-        originator_id text NOT NULL,
-        originator_version bigint NOT NULL,
-        topic text NOT NULL,
-        state bytea NOT NULL,
-        notification_id bigserial NOT NULL,
-        PRIMARY KEY (originator_id, originator_version)
-    )
-    """,
-    "CREATE UNIQUE INDEX IF NOT EXISTS events_notification_id_idx ON coord.events (notification_id)",
-    """
-    CREATE OR REPLACE FUNCTION coord.append_events(
-        projects text[], sequences bigint[], topics text[], states bytea[]
-    ) RETURNS bigint[] LANGUAGE plpgsql SET lock_timeout = '5s' AS $$
-    DECLARE
-        positions bigint[];
-    BEGIN
-        LOCK TABLE coord.events IN EXCLUSIVE MODE;
-        WITH inserted AS (
-            INSERT INTO coord.events (originator_id, originator_version, topic, state)
-            SELECT * FROM unnest(projects, sequences, topics, states)
-            RETURNING notification_id
-        )
-        SELECT array_agg(notification_id) INTO positions FROM inserted;
-        PERFORM pg_notify('coord_events', positions[cardinality(positions)]::text);
-        RETURN positions;
-    END
-    $$
-    """,
-    INDEX,
-)
+_LAST_SEQUENCE = "SELECT coord.last_sequence(%s, %s::bigint, %s::bigint, %s::bigint)"
 
 _APPEND = "SELECT coord.append_events(%b, %b::bigint[], %b, %b)"
 
@@ -150,7 +118,7 @@ class EventLog(PostgresApplicationRecorder):
         """Create what is missing of the log; many may do it at once."""
         with self._connection() as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_number(_CREATE_LOCK),))
-            for statement in _CREATE:
+            for statement in SCHEMA_STATEMENTS:
                 connection.execute(statement)
 
     def create_table(self) -> None:
@@ -280,8 +248,11 @@ class EventLog(PostgresApplicationRecorder):
 
     def sequence_at(self, project: str, position: int) -> int:
         """The sequence of a project's last event at or before a position; 0 if there is none."""
-        sequence, _ = self._search(project, lambda row: row[0] <= position)
-        return sequence
+        for each in reversed(self.lineage(project).streams):
+            ((sequence,),) = self._fetch(_LAST_SEQUENCE, (each.stream, each.first, each.last, position))
+            if sequence:
+                return int(sequence)
+        return 0
 
     def wait_past(self, position: int, timeout_s: float) -> bool:
         """Return as soon as the log has events after this position: true; or after the timeout: false."""

@@ -9,6 +9,7 @@ else.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -78,17 +79,6 @@ class Table(Generic[R]):
         self.past = Identifier(schema, f"{name}_past")
         self.columns = _names(column.name for column in projection.columns)
         self._decode = msgspec.json.Decoder(projection.row).decode
-        self.not_among = SQL(
-            "NOT EXISTS (SELECT FROM json_array_elements(%s::json) AS k (_key) WHERE {})"
-        ).format(self._same_key())
-        self._upsert = self._insertion()
-        self._copy = SQL("COPY {} ({}, _since) FROM STDIN (FORMAT BINARY)").format(
-            self.identifier, self.columns
-        )
-        self._keep = SQL(
-            "INSERT INTO {past} ({columns}, _since, _until) SELECT {columns}, _since, %s FROM {} t"
-            " JOIN json_array_elements(%s::json) AS k (_key) ON {} WHERE _since <= %s"
-        ).format(self.identifier, self._same_key(), past=self.past, columns=self.columns)
 
     def create(self, connection: Connection) -> None:
         """Create both, without the further indexes."""
@@ -113,8 +103,14 @@ class Table(Generic[R]):
 
     def create_indexes(self, connection: Connection) -> None:
         """Create the further indexes: sooner for a table in use, later for one being filled."""
+        types = {column.name: column.type for column in self.projection.columns}
         for index in self.projection.indexes:
-            connection.execute(SQL("CREATE INDEX ON {} ({})").format(self.identifier, _names(index)))
+            terms = SQL(", ").join(order_term(column, types) for column in index)
+            connection.execute(SQL("CREATE INDEX ON {} ({})").format(self.identifier, terms))
+        if self.projection.append_only:
+            return
+        connection.execute(SQL("CREATE INDEX ON {} (project, _since)").format(self.identifier))
+        connection.execute(SQL("CREATE INDEX ON {} USING gist (int8range(_since, _until))").format(self.past))
 
     def drop(self, connection: Connection) -> None:
         connection.execute(SQL("DROP TABLE IF EXISTS {}, {}").format(self.identifier, self.past))
@@ -142,9 +138,10 @@ class Table(Generic[R]):
         if not keys:
             return {}
         statement = SQL(
-            "SELECT row_to_json(t)::text FROM {} t JOIN json_array_elements(%s::json) AS k (_key) ON {}"
-        ).format(source or self.identifier, self._same_key())
-        found = connection.execute(statement, (_encode(keys).decode(),))
+            "SELECT row_to_json(t)::text FROM json_array_elements(%s::json) AS k (_key),"
+            " LATERAL (SELECT * FROM {} t WHERE {} OFFSET 0) t"  # one look into the index for each key
+        ).format(source or self.identifier, self._same_key)
+        found = connection.execute(statement, (_encode([*keys]).decode(),))
         rows = [self._decode(text) for (text,) in found]
         return {self.projection.key_of(row): row for row in rows}
 
@@ -194,7 +191,8 @@ class Table(Generic[R]):
         with connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(statement, parameters).fetchall()
 
-    def _insertion(self) -> Composed:
+    @cached_property
+    def _upsert(self) -> Composed:
         """Insert a batch of rows given as a JSON array, or replace those that exist."""
         columns = self.projection.columns
         types = SQL(", ").join(SQL("{} {}").format(Identifier(c.name), SQL(c.type)) for c in columns)
@@ -212,6 +210,25 @@ class Table(Generic[R]):
             replace=replace,
         )
 
+    @cached_property
+    def _copy(self) -> Composed:
+        return SQL("COPY {} ({}, _since) FROM STDIN (FORMAT BINARY)").format(self.identifier, self.columns)
+
+    @cached_property
+    def _keep(self) -> Composed:
+        return SQL(
+            "INSERT INTO {past} ({columns}, _since, _until) SELECT {columns}, _since, %s FROM {} t"
+            " JOIN json_array_elements(%s::json) AS k (_key) ON {} WHERE _since <= %s"
+        ).format(self.identifier, self._same_key, past=self.past, columns=self.columns)
+
+    @cached_property
+    def not_among(self) -> Composed:
+        """The condition that row `t` has none of the keys given as a JSON array."""
+        return SQL("NOT EXISTS (SELECT FROM json_array_elements(%s::json) AS k (_key) WHERE {})").format(
+            self._same_key
+        )
+
+    @cached_property
     def _same_key(self) -> Composed:
         """Row `t` is the one whose key is the JSON array `k`."""
         types = {column.name: column.type for column in self.projection.columns}
@@ -219,6 +236,13 @@ class Table(Generic[R]):
             SQL("t.{} = (k._key ->> {})::{}").format(Identifier(name), place, SQL(types[name]))
             for place, name in enumerate(self.projection.primary_key)
         )
+
+
+def order_term(column: str, types: Mapping[str, str]) -> Composable:
+    """A column to order by, `-` before one that goes down; text by its code points, as Python orders it."""
+    name = column.removeprefix("-")
+    collation = SQL(' COLLATE "C"' if types[name] == "text" else "")
+    return SQL("{}{}{}").format(Identifier(name), collation, SQL(" DESC" if name != column else ""))
 
 
 def _names(names: Iterable[str]) -> Composed:

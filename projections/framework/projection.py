@@ -95,7 +95,7 @@ class Projection(Generic[R]):
     """A read model, declared once.
 
     `row` is a frozen Struct whose first field is `project`; `key` names the fields that, with the project,
-    tell its rows apart. `indexes` are further column lists to index. `queries` are named SELECTs over
+    tell its rows apart. `indexes` are further column lists to index, `-` before a column that goes down. `queries` are named SELECTs over
     `{table}` with %(name)s parameters. `append_only` promises that each row is made by one event and never
     touched again: such rows are written without looking for older ones. A `record` tells what happened, and
     so a restore, which undoes what was done, does not change it.
@@ -176,7 +176,7 @@ class Projection(Generic[R]):
         fields, config = self.row.__struct_fields__, self.row.__struct_config__
         plain = not (config.omit_defaults or config.array_like or config.tag)
         keys = [column for column in self.columns if column.name in self.key]
-        indexed = {name for index in self.indexes for name in index}
+        indexed = {name.removeprefix("-") for index in self.indexes for name in index}
         yield _NAME.fullmatch(self.name), "a name is lower-case words joined by underscores"
         yield self.version > 0, "versions begin at 1"
         yield config.frozen and plain, "a row is a plain frozen Struct"

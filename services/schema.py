@@ -1,0 +1,66 @@
+"""The log as Postgres holds it: its table, its indexes, and the functions that save round trips."""
+
+from services.lineage import INDEX
+
+SCHEMA_STATEMENTS = (
+    "CREATE SCHEMA IF NOT EXISTS coord",
+    """
+    CREATE TABLE IF NOT EXISTS coord.events (
+        originator_id text NOT NULL,
+        originator_version bigint NOT NULL,
+        topic text NOT NULL,
+        state bytea NOT NULL,
+        notification_id bigserial NOT NULL,
+        PRIMARY KEY (originator_id, originator_version)
+    )
+    """,
+    "CREATE UNIQUE INDEX IF NOT EXISTS events_notification_id_idx ON coord.events (notification_id)",
+    """
+    CREATE OR REPLACE FUNCTION coord.append_events(
+        projects text[], sequences bigint[], topics text[], states bytea[]
+    ) RETURNS bigint[] LANGUAGE plpgsql SET lock_timeout = '5s' AS $$
+    DECLARE
+        positions bigint[];
+    BEGIN
+        LOCK TABLE coord.events IN EXCLUSIVE MODE;
+        WITH inserted AS (
+            INSERT INTO coord.events (originator_id, originator_version, topic, state)
+            SELECT * FROM unnest(projects, sequences, topics, states)
+            RETURNING notification_id
+        )
+        SELECT array_agg(notification_id) INTO positions FROM inserted;
+        PERFORM pg_notify('coord_events', positions[cardinality(positions)]::text);
+        RETURN positions;
+    END
+    $$
+    """,
+    INDEX,
+    """
+    CREATE OR REPLACE FUNCTION coord.last_sequence(
+        stream text, first bigint, last bigint, until_position bigint
+    ) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+    DECLARE
+        found bigint := 0;
+        middle bigint;
+    BEGIN
+        last := (
+            SELECT max(originator_version) FROM coord.events
+            WHERE originator_id = stream AND originator_version <= last
+        );
+        WHILE first <= last LOOP
+            middle := first + (last - first) / 2;
+            IF (
+                SELECT notification_id <= until_position FROM coord.events
+                WHERE originator_id = stream AND originator_version = middle
+            ) THEN
+                found := middle;
+                first := middle + 1;
+            ELSE
+                last := middle - 1;
+            END IF;
+        END LOOP;
+        RETURN found;
+    END
+    $$
+    """,
+)

@@ -119,8 +119,12 @@ def _cell(step: "RunStep | None") -> str:
 
 
 def _span(seconds: float) -> str:
-    """To a tenth of a second if it is short, else to a second."""
-    return f"{seconds:.1f} s" if seconds < _SECONDS_ALONE else str(timedelta(seconds=round(seconds)))
+    """As exactly as its length deserves: 3.2 s, 0:05:51, 12d 04:00."""
+    if seconds < _SECONDS_ALONE:
+        return f"{seconds:.1f} s"
+    span = timedelta(seconds=round(seconds))
+    minutes = span.seconds // 60
+    return f"{span.days}d {minutes // 60:02}:{minutes % 60:02}" if span.days else str(span)
 
 
 def _document(compared: "Comparison") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from domain.messages import Recorded
 from domain.project import ProjectRestored
 from projections.catalog import PROJECTIONS
 from projections.changes import RowChange, change_of, event_changes
-from projections.framework import Projection
+from projections.framework import Key, Projection
 from services.history import History
 from services.replay import Rows
 from services.travel import Travel
@@ -65,7 +65,7 @@ class Walk:
                 if isinstance(recorded.event, ProjectRestored):
                     yield from self._fold(folded)
                     folded = []
-                    yield Step(recorded, list(self._restored(recorded.position)))
+                    yield Step(recorded, list(self._restored(recorded)))
                 else:
                     folded.append(recorded)
             yield from self._fold(folded)
@@ -79,15 +79,20 @@ class Walk:
         for recorded in events:
             yield Step(recorded, event_changes(self._projections, recorded, rows))
 
-    def _restored(self, position: int) -> Iterator[RowChange]:
-        """A restore folds nothing: it changes every row that what it took back had changed."""
-        for projection in self._projections:
-            if projection.append_only:
-                continue
+    def _restored(self, restored: Recorded) -> Iterator[RowChange]:
+        """A restore folds nothing: it changes the rows of what it takes back, and of what it brings back."""
+        projections = [each for each in self._projections if not each.append_only]
+        keys: dict[str, set[Key]] = {each.name: set() for each in projections}
+        for events in self._history.turned(restored):
+            for each in projections:
+                keys[each.name] |= {key for _, key, _ in each.touches(events)}
+        for projection in projections:
+            touched = keys[projection.name]
             before, after = (
-                self._travel.rows(projection, self._history.project, at) for at in (position - 1, position)
+                self._travel.rows(projection, self._history.project, position, touched)
+                for position in (restored.position - 1, restored.position)
             )
-            for key in {**before, **after}:
+            for key in sorted(touched):
                 change = change_of(projection.name, key, before.get(key), after.get(key))
                 if change is not None:
                     yield change

@@ -4,11 +4,11 @@ Which events tell of a thing is read from the activity and the handoffs as they 
 themselves come from the log. It reads, and changes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from domain.errors import NotFound
-from domain.lineage import includes
+from domain.lineage import Segments, includes
 from domain.messages import Recorded
 from projections.handoffs import HANDOFFS
 from projections.views import MAX_ROWS
@@ -106,6 +106,16 @@ class History:
             end = first
         return None
 
+    def turned(self, restored: Recorded) -> Iterator[list[Recorded]]:
+        """In batches the events that counted before a restore or count after it, but not both."""
+        before = self._lineage.effective(restored.sequence - 1)
+        after = self._lineage.effective(restored.sequence)
+        for segments in (before, after):
+            done = _parting(before, after) - 1
+            while rows := self._log.read_segments(self.project, segments, done, _LOOK_EVENTS):
+                yield [self._codec.decode(row) for row in rows]
+                done = rows[-1][2]
+
     def plan(self, plan: str) -> list[str]:
         """The tasks of a plan, in its order."""
         rows = self._view("queue", {"plan": plan, "limit": MAX_ROWS})
@@ -122,6 +132,16 @@ class History:
 
     def _view(self, view: str, params: Mapping[str, Any]) -> list[Item]:
         return self._travel.view(self.project, view, self._position, params)
+
+
+def _parting(one: Segments, other: Segments) -> int:
+    """The first sequence that only one of two histories has."""
+    for ours, theirs in zip(one, other, strict=False):
+        if ours.first != theirs.first:
+            return min(ours.first, theirs.first)
+        if ours != theirs:
+            return min(ours.last, theirs.last) + 1
+    return min(one[-1].last, other[-1].last) + 1
 
 
 def _command(recorded: Recorded) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from domain.tasks.commands import (
 from projections.causes import cause_of, causes
 from projections.queue import QUEUE
 from projections.runs import compare
-from services.changes import Walk
+from services.changes import STATE, Walk
 from services.compare import Subject, find_run, parse_subject
 from services.errors import BadInput
 from services.history import History
@@ -176,6 +176,29 @@ def test_a_restore_changes_back_what_it_took_back_and_nothing_else(log: EventLog
     assert fields["holder"] == (None, "a1")
     assert ("queue", (task_of(story, "d"),)) not in changes
     assert list(Walk(past, travel).steps(past.last - 3, 3))[-1] == undone
+
+
+def test_a_restore_that_takes_back_a_restore_changes_all_that_differs(log: EventLog) -> None:
+    story = told()
+    early, late = 4, story.history[-1].sequence
+    first = restore(story, early)
+    second = replace(
+        first,
+        sequence=first.sequence + 1,
+        position=first.position + 1,
+        event=replace(first.event, sequence=late - 3),
+    )
+    past, travel = history(log, story, first, second)
+    for step in Walk(past, travel).steps(past.last - 2, 2):
+        position, told_of = step.recorded.position, {(each.view, each.key) for each in step.changes}
+        differing = {
+            (each.name, key[1:])
+            for each in STATE
+            for rows in [[travel.rows(each, story.project, at) for at in (position - 1, position)]]
+            for key in {**rows[0], **rows[1]}
+            if rows[0].get(key) != rows[1].get(key)
+        }
+        assert told_of == differing != set()
 
 
 def test_what_a_restore_took_back_causes_nothing_after_it(log: EventLog) -> None:

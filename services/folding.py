@@ -115,7 +115,7 @@ class Folder(Generic[R]):
                 ).append(key)
         rows |= self.table.load(connection, plain)
         for project, some in layered.items():
-            rows |= self.table.load(connection, some, rows_of(self.table, layers, project))
+            rows |= self.table.load(connection, some, rows_of(self.table, layers, project, by_key=True))
         return rows
 
     def _to_keep(self, changed: Collection[Key], before: Collection[Key], mark: int) -> list[Key]:

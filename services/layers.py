@@ -85,18 +85,25 @@ def add_layer(connection: Connection, layer: Layer) -> None:
 
 
 def rows_of(
-    table: Table[Any], layers: Layers, project: str, *, at: int | None = None, named: str | None = None
+    table: Table[Any],
+    layers: Layers,
+    project: str,
+    *,
+    at: int | None = None,
+    named: str | None = None,
+    by_key: bool = False,
 ) -> Composed:
     """The relation of a project's rows, now or at a mark, with the columns of the table.
 
     The project's own rows hide those of the same key that its layer has. `named` is the project that the rows
-    are to be of.
+    are to be of. `by_key` if they will be asked for by their keys: Postgres cannot tell how many were so at a
+    mark, and would look for those first.
     """
     layer = layers.under(project, at=at, record=table.projection.record)
-    own = _own(table, project, at, layer.position if layer else 0, named or project)
+    own = _own(table, project, at, layer.position if layer else 0, named or project, by_key=by_key)
     if layer is None:
         return SQL("({})").format(own)
-    below = rows_of(table, layers, layer.source, at=layer.mark, named=named or project)
+    below = rows_of(table, layers, layer.source, at=layer.mark, named=named or project, by_key=by_key)
     same = SQL(" AND ").join(SQL("o.{0} = b.{0}").format(Identifier(name)) for name in table.projection.key)
     return SQL(
         "(WITH own AS NOT MATERIALIZED ({own}) SELECT * FROM own UNION ALL"
@@ -104,9 +111,13 @@ def rows_of(
     ).format(own=own, below=below, same=same)
 
 
-def _own(table: Table[Any], project: str, at: int | None, first: int, named: str) -> Composable:
+def _own(
+    table: Table[Any], project: str, at: int | None, first: int, named: str, *, by_key: bool
+) -> Composable:
     """The rows that the project itself wrote since its layer began."""
-    whose = SQL("project") if named == project else SQL("{}::text AS project").format(Literal(named))
+    whose = (
+        SQL("project") if named == project else SQL('{}::text COLLATE "C" AS project').format(Literal(named))
+    )
     rest = SQL(", ").join(Identifier(column.name) for column in table.projection.columns[1:])
     selected = SQL("SELECT {}, {}, _since FROM {} WHERE project = {} AND _since >= {}")
     parts = (Literal(project), Literal(first))
@@ -119,5 +130,8 @@ def _own(table: Table[Any], project: str, at: int | None, first: int, named: str
     if table.projection.append_only:
         return live
     past = selected.format(whose, rest, table.past, *parts)
-    past += SQL(" AND int8range(_since, _until) @> {}::bigint").format(Literal(at))
+    shown = (
+        " AND _since <= {0} AND _until > {0}" if by_key else " AND int8range(_since, _until) @> {0}::bigint"
+    )
+    past += SQL(shown).format(Literal(at))
     return live + SQL(" UNION ALL ") + past

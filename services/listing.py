@@ -43,8 +43,7 @@ def chosen(
     conditions = [_condition(each) for each in (Filter(("project",), (project,)), *view.filters(page))]
     if without:
         conditions.append((served(projection).not_among, [msgspec.json.encode([*without]).decode()]))
-    types = {column.name: column.type for column in projection.columns}
-    order = SQL(", ").join(order_term(column, types) for column in view.order)
+    order = SQL(", ").join(map(order_term, view.order))
     bounds = (page.limit, page.offset) if limit_rows is None else (limit_rows, 0)
     return _rows(connection, projection, source, conditions, order, *bounds)
 

@@ -31,6 +31,9 @@ SCHEMA = "coord"
 TEMPORARY = "pg_temp"
 SINCE = "_since"
 
+_COLLATION = 'COLLATE "C"'
+"""Text is ordered by its code points, as Python orders it."""
+
 _CHUNK_BYTES = 16 * 2**20
 _SCAN_ROWS = 2_000
 
@@ -83,8 +86,11 @@ class Table(Generic[R]):
     def create(self, connection: Connection) -> None:
         """Create both, without the further indexes."""
         columns = SQL(", ").join(
-            SQL("{} {} {}").format(
-                Identifier(column.name), SQL(column.type), SQL("" if column.nullable else "NOT NULL")
+            SQL("{} {} {} {}").format(
+                Identifier(column.name),
+                SQL(column.type),
+                SQL(_COLLATION if column.type == "text" else ""),
+                SQL("" if column.nullable else "NOT NULL"),
             )
             for column in self.projection.columns
         )
@@ -103,9 +109,8 @@ class Table(Generic[R]):
 
     def create_indexes(self, connection: Connection) -> None:
         """Create the further indexes: sooner for a table in use, later for one being filled."""
-        types = {column.name: column.type for column in self.projection.columns}
         for index in self.projection.indexes:
-            terms = SQL(", ").join(order_term(column, types) for column in index)
+            terms = SQL(", ").join(map(order_term, index))
             connection.execute(SQL("CREATE INDEX ON {} ({})").format(self.identifier, terms))
         if self.projection.append_only:
             return
@@ -238,11 +243,10 @@ class Table(Generic[R]):
         )
 
 
-def order_term(column: str, types: Mapping[str, str]) -> Composable:
-    """A column to order by, `-` before one that goes down; text by its code points, as Python orders it."""
+def order_term(column: str) -> Composable:
+    """A column to order by, `-` before one that goes down."""
     name = column.removeprefix("-")
-    collation = SQL(' COLLATE "C"' if types[name] == "text" else "")
-    return SQL("{}{}{}").format(Identifier(name), collation, SQL(" DESC" if name != column else ""))
+    return SQL("{}{}").format(Identifier(name), SQL(" DESC" if name != column else ""))
 
 
 def _names(names: Iterable[str]) -> Composed:

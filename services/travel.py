@@ -30,10 +30,16 @@ from services.tracking import reached
 
 
 class Point(Struct, frozen=True, kw_only=True):
-    """A project's rows at a position: what the `source` had at a mark, if any, and the events since."""
+    """A project's rows at a position: what the `source` had at a mark, if any, and the events since.
 
+    `by_key` is the same relation, better for rows whose keys are known.
+    """
+
+    project: str
+    position: int
     table: Table[Any]
     source: Composable | None
+    by_key: Composable | None
     tail: list[Recorded]
 
 
@@ -59,11 +65,12 @@ class Travel:
             raise UnknownView(view=view, views=", ".join(sorted(VIEWS)))
         page = parse(view, params or {})
         with self._snapshot():
-            rows = self._listed(VIEWS[view], project, position, page)
-            if VIEWS[view].projection is not QUEUE:
+            point = self.point(VIEWS[view].projection, project, position)
+            rows = self._listed(VIEWS[view], point, page)
+            if point.table.projection is not QUEUE:
                 return [data_of(row) for row in rows]
             needed = {(project, name) for row in rows for name in row.depends_on}
-            found = self._rows(QUEUE, project, position, needed) if needed else {}
+            found = self.changed(point, needed)
             return with_blockers(rows, {row.task for row in found.values() if row.status != "completed"})
 
     def rows(
@@ -75,50 +82,31 @@ class Travel:
     ) -> Rows:
         """A project's rows right after the event at this position, or those of these keys that there were."""
         with self._snapshot():
-            return self._rows(projection, project, position, keys)
-
-    def _listed(self, view: View[Any], project: str, position: int, page: Page) -> list[Any]:
-        """The rows that a view lists: those that changed since the mark, and enough of those that did not."""
-        if view.merges is not None:
-            rows = [*self._rows(view.projection, project, position).values()]
-            if project != SYSTEM_PROJECT:
-                rows += self._rows(view.projection, SYSTEM_PROJECT, position).values()
-            return view.select(rows, page)
-        point = self._point(view.projection, project, position)
-        changed = self._changed(point)
-        listed = [*changed.values()]
-        if self._connection is not None and point.source is not None:
-            hidden = () if view.projection.append_only else changed.keys()
-            limit_rows = page.offset + page.limit
-            listed += chosen(
-                self._connection,
-                view,
-                project,
-                page,
-                limit_rows=limit_rows,
-                source=point.source,
-                without=hidden,
-            )
-        return view.select(listed, page)
-
-    def _rows(
-        self,
-        projection: Projection[Any],
-        project: str,
-        position: int,
-        keys: Collection[Key] | None = None,
-    ) -> Rows:
-        point = self._point(projection, project, position)
-        if keys is not None:
-            found = self._changed(point, keys)
+            point = self.point(projection, project, position)
+            if keys is None:
+                return self._all(point)
+            found = self.changed(point, keys)
             return {key: found[key] for key in keys if key in found}
-        rows: Rows = {}
-        if self._connection is not None and point.source is not None:
-            rows = point.table.load_all(self._connection, point.source)
-        projection.fold_into(rows, projection.touches(point.tail))
-        return rows
 
-    def _changed(self, point: Point, keys: Collection[Key] | None = None) -> Rows:
+    def point(self, projection: Projection[Any], project: str, position: int) -> Point:
+        """Where the rows of a projection come from, right after the event at this position.
+
+        What is read from its sources must be read in the same transaction.
+        """
+        log, connection = self._log, self._connection
+        lineage, last = log.lineage(project), log.sequence_at(project, position)
+        segments = lineage.raw(last) if projection.record else lineage.effective(last)
+        table, source, by_key, base = served(projection), None, None, NOTHING
+        if connection is not None and (standing := reached(connection, projection)) is not None:
+            base = nearest_base(log, connection, segments, position, reached=standing)
+            if base.mark:
+                layers = read_layers(connection)
+                source = rows_of(table, layers, base.stream, at=base.mark, named=project)
+                by_key = rows_of(table, layers, base.stream, at=base.mark, named=project, by_key=True)
+        tail = events_after(log, self._codec, project, segments, base.sequence, position)
+        return Point(project=project, position=position, table=table, source=source, by_key=by_key, tail=tail)
+
+    def changed(self, point: Point, keys: Collection[Key] | None = None) -> Rows:
         """The rows that changed after the mark; or those of these keys, whether they changed or not."""
         projection = point.table.projection
         touches = projection.touches(point.tail)
@@ -127,23 +115,39 @@ class Travel:
             touches = [touch for touch in touches if touch[1] in wanted]
         rows: Rows = {}
         added = projection.append_only and keys is None
-        if self._connection is not None and point.source is not None and not added:
-            rows = point.table.load(self._connection, wanted, point.source)
+        if self._connection is not None and point.by_key is not None and not added:
+            rows = point.table.load(self._connection, wanted, point.by_key)
         projection.fold_into(rows, touches)
         return rows
 
-    def _point(self, projection: Projection[Any], project: str, position: int) -> Point:
-        log, connection = self._log, self._connection
-        lineage, last = log.lineage(project), log.sequence_at(project, position)
-        segments = lineage.raw(last) if projection.record else lineage.effective(last)
-        table, source, base = served(projection), None, NOTHING
-        if connection is not None and (standing := reached(connection, projection)) is not None:
-            base = nearest_base(log, connection, segments, position, reached=standing)
-            if base.mark:
-                layers = read_layers(connection)
-                source = rows_of(table, layers, base.stream, at=base.mark, named=project)
-        tail = events_after(log, self._codec, project, segments, base.sequence, position)
-        return Point(table=table, source=source, tail=tail)
+    def _all(self, point: Point) -> Rows:
+        rows: Rows = {}
+        if self._connection is not None and point.source is not None:
+            rows = point.table.load_all(self._connection, point.source)
+        point.table.projection.fold_into(rows, point.table.projection.touches(point.tail))
+        return rows
+
+    def _listed(self, view: View[Any], point: Point, page: Page) -> list[Any]:
+        """The rows that a view lists: those that changed since the mark, and enough of those that did not."""
+        if view.merges is not None:
+            rows = [*self._all(point).values()]
+            if point.project != SYSTEM_PROJECT:
+                system = self.point(view.projection, SYSTEM_PROJECT, point.position)
+                rows += self._all(system).values()
+            return view.select(rows, page)
+        changed = self.changed(point)
+        listed = [*changed.values()]
+        if self._connection is not None and point.source is not None:
+            listed += chosen(
+                self._connection,
+                view,
+                point.project,
+                page,
+                source=point.source,
+                without=() if view.projection.append_only else changed.keys(),
+                limit_rows=page.offset + page.limit,
+            )
+        return view.select(listed, page)
 
     @contextmanager
     def _snapshot(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ ledger says is compared with it after every step.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,10 +15,12 @@ from msgspec import Struct
 
 from domain.agents import AgentSpawned, AgentTerminated
 from domain.catalog import EVENTS
-from domain.decider import evolve
+from domain.decider import evolve, turn
+from domain.errors import Rejection
 from domain.handoffs import AcceptHandoff, CompleteHandoff, HandoffAccepted, RejectHandoff
 from domain.ledger import Ledger
-from domain.messages import Command, Event
+from domain.messages import Command, Context, Event
+from domain.project import ProjectRestored, RestoreProject
 from domain.tasks.commands import (
     CompleteTask,
     CompleteTasks,
@@ -42,7 +44,7 @@ from domain.tasks.events import (
     TaskReleased,
     TaskRevived,
 )
-from tests.domain.snapshot import recorded
+from tests.domain.snapshot import recorded, snapshot
 
 NAMES = ("a1", "a2", "a3", "a4")
 AGENTS = st.sampled_from(NAMES)
@@ -84,6 +86,33 @@ CHANGES: tuple[tuple[str, Any], ...] = (
 WAITS = st.one_of(st.none(), st.integers(0, 60))
 
 
+Answer = tuple[Event, ...] | Rejection
+
+
+def tried(
+    act: Callable[[Ledger, Command, Context], tuple[Event, ...]],
+    ledger: Ledger,
+    command: Command,
+    context: Context,
+) -> Answer:
+    try:
+        return act(ledger, command, context)
+    except Rejection as rejection:
+        return rejection
+
+
+def restored(ledger: Ledger, log: "Log", to: int, at: datetime) -> tuple[Ledger, tuple[Event, ...]]:
+    """The ledger after a restore, and what happened; the one before stays as it was."""
+    then, before = log.fold(to), snapshot(ledger)
+    context = Context(project="novel", actor="operator", at=at, command_id=f"r{ledger.sequence}")
+    events = turn(ledger, RestoreProject(sequence=to, reason="wrong way"), context, then)
+    assert snapshot(ledger) == before, "deciding changed the ledger"
+    assert all("restored" in then.terminated[name] for name in ledger.agents)
+    assert then.bookmarks == ledger.bookmarks
+    assert not then.agents
+    return then, events
+
+
 class Entry(Struct, frozen=True):
     """An event as the log holds it: its name, its JSON and its time."""
 
@@ -95,15 +124,33 @@ class Entry(Struct, frozen=True):
         return msgspec.json.decode(self.body, type=EVENTS[self.name])
 
 
-def entry(event: Event, at: datetime) -> Entry:
-    return Entry(event.name, msgspec.json.encode(event), at)
+class Log:
+    """Every event that there was, and of each state those that made it; `ends` are where commands ended."""
 
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.ends: list[int] = []
+        self._made: list[tuple[int, ...]] = [()]
 
-def fold(log: list[Entry]) -> Ledger:
-    ledger = Ledger("novel")
-    for sequence, row in enumerate(log, start=1):
-        evolve(ledger, row.event(), sequence, row.at)
-    return ledger
+    def add(self, events: Sequence[Event], at: datetime) -> None:
+        """What one command brought about."""
+        for event in events:
+            before = event.sequence if isinstance(event, ProjectRestored) else -1
+            self.entries.append(Entry(event.name, msgspec.json.encode(event), at))
+            self._made.append((*self._made[before], len(self.entries)))
+        if events:
+            self.ends.append(len(self.entries))
+
+    def after(self, sequence: int) -> list[tuple[int, Entry]]:
+        """The events that made the state right after this one, with their sequences."""
+        return [(number, self.entries[number - 1]) for number in self._made[sequence]]
+
+    def fold(self, sequence: int = -1) -> Ledger:
+        """The ledger right after this event, or after the last."""
+        ledger = Ledger("novel")
+        for number, row in self.after(sequence):
+            evolve(ledger, row.event(), number, row.at)
+        return ledger
 
 
 class Lease(Struct, frozen=True):
@@ -139,6 +186,16 @@ class Model:
         self.cancelled: set[str] = set()
         self.dead: set[str] = set()
         self.agents: set[str] = set()
+        self.floor = 0
+
+    def gone_back(self, log: Log, sequence: int) -> "Model":
+        """What the events say up to this one, and of later ones the leases granted and the agents alive."""
+        then = Model()
+        for _, row in log.after(sequence):
+            then.apply(row.event(), row.at)
+        then.granted, then.agents = self.granted, then.agents | self.agents
+        then.floor = max((lease.fence for lease in self.granted), default=0)
+        return then
 
     def apply(self, event: Event, at: datetime) -> None:
         match event:
@@ -178,7 +235,7 @@ class Model:
             case AgentTerminated():
                 held = [lease.task for lease in self.leases.values() if lease.agent == event.agent]
                 assert not held, f"{event.agent} ended with {held} in its hands"
-                self.agents.remove(event.agent)
+                self.agents.discard(event.agent)  # after a restore, maybe one that is not there yet
             case TaskQueued():
                 assert self.unmet(event.task) == set(), "queued before its dependencies completed"
             case _:
@@ -191,7 +248,7 @@ class Model:
         assert lease.task not in self.completed | self.cancelled | self.dead, "granted what is over"
         assert self.unmet(lease.task) == set(), "runs before its dependencies completed"
         assert self.early_until.get(lease.task, at) <= at, "runs before its time"
-        assert lease.fence > self.fences[lease.task], "the fence did not grow"
+        assert lease.fence > max(self.fences[lease.task], self.floor), "the fence did not grow"
         assert lease.agent in self.agents, "granted to nobody"
         self.fences[lease.task] = lease.fence
         self.leases[lease.task] = lease
@@ -279,9 +336,18 @@ def check_acyclic(model: Model) -> None:
         rest = {task: needs for task, needs in rest.items() if task not in free}
 
 
-def check_fold(ledger: Ledger, log: list[Entry]) -> None:
+def check_fold(ledger: Ledger, log: Log) -> None:
     """Folded anew from the stored JSON, the ledger is the same."""
-    assert recorded(fold(log)) == recorded(ledger)
+    assert recorded(log.fold()) == recorded(ledger)
+
+
+def check_all(ledger: Ledger, model: Model) -> None:
+    check_leases(ledger, model)
+    check_queues(ledger, model)
+    check_due(ledger)
+    check_ends(ledger, model)
+    check_agents(ledger, model)
+    check_handoffs(ledger)
 
 
 def timers(ledger: Ledger, kind: Any) -> set[str]:

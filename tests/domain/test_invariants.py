@@ -1,10 +1,10 @@
 """What must hold, always: checked after each step of a fleet that does anything at any time.
 
 Several agents spawn, claim, work, hand over, fall silent and end; operators cancel and set limits; time
-passes; old leases are tried again; the writer restarts. `fleet.py` holds the model and the checks.
+passes; old leases are tried again; the writer restarts; the project is restored. `fleet.py` holds the model
+and the checks.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -21,6 +21,7 @@ from domain.errors import (
     StaleFence,
     UnknownAgent,
     UnknownBookmark,
+    UnknownTask,
 )
 from domain.errors import AgentTerminated as TerminatedAgent
 from domain.handoffs import AcceptHandoff, InitiateHandoff
@@ -57,20 +58,16 @@ from tests.domain.fleet import (
     PERSONAS,
     VERBS,
     WAITS,
-    Entry,
+    Answer,
     Lease,
+    Log,
     Model,
     check_acyclic,
-    check_agents,
-    check_due,
-    check_ends,
+    check_all,
     check_fold,
-    check_handoffs,
-    check_leases,
-    check_queues,
-    entry,
-    fold,
+    restored,
     seconds,
+    tried,
     work_on,
 )
 from tests.domain.given import START
@@ -80,21 +77,6 @@ MAX_EXAMPLES = 400
 MAX_STEPS = 60
 
 
-Answer = tuple[Event, ...] | Rejection
-
-
-def _tried(
-    act: Callable[[Ledger, Command, Context], tuple[Event, ...]],
-    ledger: Ledger,
-    command: Command,
-    context: Context,
-) -> Answer:
-    try:
-        return act(ledger, command, context)
-    except Rejection as rejection:
-        return rejection
-
-
 class Fleet(RuleBasedStateMachine):
     """One project and everybody in it."""
 
@@ -102,7 +84,7 @@ class Fleet(RuleBasedStateMachine):
         super().__init__()
         self.ledger = Ledger("novel")
         self.mirror = Ledger("novel")
-        self.log: list[Entry] = []
+        self.log = Log()
         self.model = Model()
         self.now = START
         self.asked = 0
@@ -116,9 +98,9 @@ class Fleet(RuleBasedStateMachine):
         limit = self.ledger.setting("max_agents")
         self._record(recover(self.ledger, context), limit)
         before = snapshot(self.ledger)
-        decided = _tried(decide, self.ledger, command, context)
+        decided = tried(decide, self.ledger, command, context)
         assert snapshot(self.ledger) == before, "deciding changed the ledger"
-        done = _tried(execute, self.ledger, command, context)
+        done = tried(execute, self.ledger, command, context)
         if isinstance(done, Rejection):
             assert type(decided) is type(done), "decided otherwise a second time"
             assert snapshot(self.ledger) == before, "a refused command changed the ledger"
@@ -130,9 +112,9 @@ class Fleet(RuleBasedStateMachine):
     def _record(self, events: tuple[Event, ...], limit: int) -> None:
         for event in events:
             self.model.apply(event, self.now)
-            self.log.append(entry(event, self.now))
             if isinstance(event, AgentSpawned):
                 assert len(self.model.agents) <= limit, "more agents than the limit"
+        self.log.add(events, self.now)
         returned = {e.entity for e in events if e.name == "task.released"}
         if any(isinstance(event, AgentTerminated) for event in events):
             assert all(self.ledger.tasks.live[name].status == "queued" for name in returned)
@@ -165,13 +147,11 @@ class Fleet(RuleBasedStateMachine):
         current = self.model.leases.get(lease.task) == lease and actor == lease.agent
         answer = self.ask(actor, command)
         if actor not in self.model.agents:
-            if isinstance(answer, Rejection):
-                assert isinstance(answer, UnknownAgent | TerminatedAgent)
-            else:
-                assert answer == ()
+            assert answer == () or isinstance(answer, UnknownAgent | TerminatedAgent)
         elif not current:
             repeated = isinstance(command, CompleteTask | CompleteTasks) and answer == ()
-            assert isinstance(answer, StaleFence) or repeated, answer
+            undone = isinstance(answer, UnknownTask) and lease.task not in self.model.needs
+            assert isinstance(answer, StaleFence) or repeated or undone, answer
 
     @initialize(fields=st.lists(FIELDS, min_size=5, max_size=5))
     def a_fleet_with_some_work(self, fields: list[dict[str, Any]]) -> None:
@@ -334,9 +314,8 @@ class Fleet(RuleBasedStateMachine):
 
     def estimate(self, chance: int) -> None:
         if self.estimates and chance % 2:
-            command: Command = CloseEstimate(
-                estimate=self.estimates[chance % len(self.estimates)], sessions=2
-            )
+            name = self.estimates[chance % len(self.estimates)]
+            command: Command = CloseEstimate(estimate=name, sessions=2)
         else:
             command = RecordEstimate(feature="x", sessions=1, complexity=3)
         answer = self.ask("planner", command)
@@ -350,8 +329,8 @@ class Fleet(RuleBasedStateMachine):
             answer = self.ask("operator", RemoveBookmark(bookmark=name))
             assert isinstance(answer, UnknownBookmark) != standing
             return
-        sequence = chance % (len(self.log) + 3)
-        reached = sequence <= len(self.log)
+        sequence = chance % (self.ledger.sequence + 3)
+        reached = sequence <= self.ledger.sequence
         answer = self.ask("operator", SetBookmark(bookmark=name, sequence=sequence))
         assert isinstance(answer, tuple) == reached
         assert not reached or self.ledger.bookmarks[name].sequence == sequence
@@ -375,25 +354,34 @@ class Fleet(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         """The writer's ledger is gone; a new one is folded and nobody is late."""
-        self.ledger = fold(self.log)
+        self.ledger = self.log.fold()
         self.ledger.renew_all(self.now)
+
+    @rule(chance=CHANCE, seldom=st.integers(0, 3))
+    def restore(self, chance: int, seldom: int) -> None:
+        """Back to where some command had ended; then the agents come again."""
+        if seldom:
+            return
+        to = self.log.ends[chance % len(self.log.ends)]
+        self.mirror = self.log.fold(to)
+        self.mirror.sequence = self.ledger.sequence
+        self.ledger, events = restored(self.ledger, self.log, to, self.now)
+        self.model = self.model.gone_back(self.log, to)
+        self._record(events, MAX_STEPS)
+        for name in NAMES[:3]:
+            self.ask(name, SpawnAgent(persona="map", capabilities=("gpu",)))
 
     @rule()
     def catch_up(self) -> None:
         """A second ledger folds what has come since it last looked: batches of any size, the same result."""
-        for row in self.log[self.mirror.sequence :]:
+        for row in self.log.entries[self.mirror.sequence :]:
             evolve(self.mirror, row.event(), self.mirror.sequence + 1, row.at)
         assert recorded(self.mirror) == recorded(self.ledger)
 
     @invariant()
     def everything_holds(self) -> None:
-        assert self.ledger.sequence == len(self.log)
-        check_leases(self.ledger, self.model)
-        check_queues(self.ledger, self.model)
-        check_due(self.ledger)
-        check_ends(self.ledger, self.model)
-        check_agents(self.ledger, self.model)
-        check_handoffs(self.ledger)
+        assert self.ledger.sequence == len(self.log.entries)
+        check_all(self.ledger, self.model)
 
     def teardown(self) -> None:
         check_acyclic(self.model)

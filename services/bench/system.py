@@ -31,10 +31,12 @@ _PROJECTED = "SELECT coalesce(min(position), 0) FROM coord.projections"
 
 
 class System:
-    """A running system: its doors, its processes and its positions."""
+    """A running system: its doors, its processes, its positions, and its command line."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, command: Sequence[str], environ: Mapping[str, str]) -> None:
         self._state = state
+        self._command = command
+        self._environ = environ
         self.nats_url = state.nats_url
         self.database_url = state.database_url
 
@@ -60,14 +62,32 @@ class System:
         (projected,) = connection.execute(_PROJECTED).fetchone() or (0,)
         return head, projected
 
-    async def relayed(self) -> None:
-        """Wait until the stream holds every event. Raises Unavailable if it never does."""
+    async def run(self, *arguments: str, timeout_s: float) -> bytes:
+        """What a command of this system prints. Raises Unavailable if it fails or takes too long."""
+        name = f"`coordctl {' '.join(arguments)}`"
+        process = await asyncio.create_subprocess_exec(
+            *self._command, *arguments, env=self._environ, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(), timeout_s)
+        except TimeoutError as error:
+            raise Unavailable(what=name, why=f"it took more than {timeout_s:.0f} s") from error
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode:
+            raise Unavailable(what=name, why=f"it ended with {process.returncode}: {output.decode().strip()}")
+        return output
+
+    async def relayed(self, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
+        """Wait until the stream holds every event there is now. Raises Unavailable if it never does."""
         nats = await connect(self.nats_url, "bench-stream")
         try:
             with self.connect() as connection:
-                until = perf_counter() + SETTLE_TIMEOUT_S
+                (events,) = connection.execute("SELECT count(*) FROM coord.events").fetchone() or (0,)
+                until = perf_counter() + timeout_s
                 while perf_counter() < until:
-                    (events,) = connection.execute("SELECT count(*) FROM coord.events").fetchone() or (0,)
                     if (await nats.jetstream().stream_info(STREAM)).state.messages >= events:
                         return
                     await asyncio.sleep(SAMPLE_S)
@@ -75,10 +95,10 @@ class System:
             await nats.close()
         raise Unavailable(what="The relay", why="it did not catch up")
 
-    async def settled(self) -> None:
+    async def settled(self, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
         """Wait until the read models have caught up. Raises Unavailable if they never do."""
         with self.connect() as connection:
-            until = perf_counter() + SETTLE_TIMEOUT_S
+            until = perf_counter() + timeout_s
             while perf_counter() < until:
                 head, projected = self.positions(connection)
                 if projected >= head:
@@ -100,7 +120,7 @@ def running_system(program: Sequence[str], environ: Mapping[str, str]) -> Iterat
         )
         state = State.load(data)
         assert state is not None
-        yield System(state)
+        yield System(state, command, own)
     finally:
         subprocess.run([*command, "down"], check=False, timeout=UP_TIMEOUT_S, env=own, stdout=sys.stderr)
         shutil.rmtree(data)

@@ -111,6 +111,29 @@ async def claim_and(verb: str, load: Load, agents: Sequence[str], seconds: float
     return _rate(laps, perf_counter() - began)
 
 
+async def steadily(load: Load, agents: Sequence[str], every_s: float, over: asyncio.Event) -> Rate:
+    """Each agent claims one task and releases it, once in so many seconds, until it is over.
+
+    Two commands a round, with an event each; counts commands.
+    """
+    laps: list[float] = []
+    began = perf_counter()
+
+    async def work(agent: str, next_at: float) -> None:
+        while not over.is_set():
+            await asyncio.sleep(max(0.0, next_at - perf_counter()))
+            start, next_at = perf_counter(), next_at + every_s
+            (lease,) = await claim(load, agent, b"{}")
+            laps.append(perf_counter() - start)
+            start = perf_counter()
+            await must(load, agent, "task.release", lease)
+            laps.append(perf_counter() - start)
+
+    starts = (began + every_s * place / len(agents) for place in range(len(agents)))
+    await asyncio.gather(*map(work, agents, starts))
+    return _rate(laps, perf_counter() - began)
+
+
 async def claim_many(load: Load, agents: Sequence[str], tasks: int) -> Rate:
     """Every agent claims up to 100 tasks and completes them together; counts tasks."""
     taken = 0

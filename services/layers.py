@@ -8,7 +8,7 @@ It touches the table `coord.layers`, which projectors fill when they meet a fork
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -93,45 +93,67 @@ def rows_of(
     named: str | None = None,
     by_key: bool = False,
 ) -> Composed:
-    """The relation of a project's rows, now or at a mark, with the columns of the table.
+    """The relation of a project's rows, now or at a mark, with the columns of the table."""
+    return union(parts_of(table, layers, project, at=at, named=named, by_key=by_key))
+
+
+def union(parts: Sequence[Composable]) -> Composed:
+    """The relation of the rows of all these."""
+    return SQL("({})").format(SQL(" UNION ALL ").join(parts))
+
+
+def parts_of(
+    table: Table[Any],
+    layers: Layers,
+    project: str,
+    *,
+    at: int | None = None,
+    named: str | None = None,
+    by_key: bool = False,
+) -> list[Composable]:
+    """Queries that have the rows of a project between them, each row in one.
 
     The project's own rows hide those of the same key that its layer has. `named` is the project that the rows
     are to be of. `by_key` if they will be asked for by their keys: Postgres cannot tell how many were so at a
     mark, and would look for those first.
     """
+    name = named or project
     layer = layers.under(project, at=at, record=table.projection.record)
-    own = _own(table, project, at, layer.position if layer else 0, named or project, by_key=by_key)
+    own = _own(table, project, at, layer.position if layer else 0, name, by_key=by_key)
     if layer is None:
-        return SQL("({})").format(own)
-    below = rows_of(table, layers, layer.source, at=layer.mark, named=named or project, by_key=by_key)
-    same = SQL(" AND ").join(SQL("o.{0} = b.{0}").format(Identifier(name)) for name in table.projection.key)
-    return SQL(
-        "(WITH own AS NOT MATERIALIZED ({own}) SELECT * FROM own UNION ALL"
-        " SELECT * FROM {below} b WHERE NOT EXISTS (SELECT FROM own o WHERE {same}))"
-    ).format(own=own, below=below, same=same)
+        return own
+    same = SQL(" AND ").join(SQL("o.{0} = b.{0}").format(Identifier(each)) for each in table.projection.key)
+    hidden = SQL("SELECT FROM {} o WHERE {}").format(
+        union(_own(table, project, at, layer.position, name, by_key=True)), same
+    )
+    below = parts_of(table, layers, layer.source, at=layer.mark, named=name, by_key=by_key)
+    return [
+        *own,
+        *(SQL("SELECT * FROM ({}) b WHERE NOT EXISTS ({})").format(part, hidden) for part in below),
+    ]
 
 
 def _own(
     table: Table[Any], project: str, at: int | None, first: int, named: str, *, by_key: bool
-) -> Composable:
-    """The rows that the project itself wrote since its layer began."""
-    whose = (
-        SQL("project") if named == project else SQL('{}::text COLLATE "C" AS project').format(Literal(named))
-    )
+) -> list[Composable]:
+    """The rows that the project itself wrote since its layer began: those it still has, and those it had."""
+    whose: Composable = SQL("project")
+    if named != project:
+        whose = SQL('{}::text COLLATE "C" AS project').format(Literal(named))
     rest = SQL(", ").join(Identifier(column.name) for column in table.projection.columns[1:])
     selected = SQL("SELECT {}, {}, _since FROM {} WHERE project = {} AND _since >= {}")
-    parts = (Literal(project), Literal(first))
-    live = selected.format(whose, rest, table.identifier, *parts)
+    own = (Literal(project), Literal(first))
+    live = selected.format(whose, rest, table.identifier, *own)
     if at is None:
-        return live
+        return [live]
     if table.projection.key == ("position",):  # made there: so the key's index finds them
-        return live + SQL(" AND position <= {}").format(Literal(at))
+        return [live + SQL(" AND position <= {}").format(Literal(at))]
     live += SQL(" AND _since <= {}").format(Literal(at))
     if table.projection.append_only:
-        return live
-    past = selected.format(whose, rest, table.past, *parts)
-    shown = (
-        " AND _since <= {0} AND _until > {0}" if by_key else " AND int8range(_since, _until) @> {0}::bigint"
-    )
-    past += SQL(shown).format(Literal(at))
-    return live + SQL(" UNION ALL ") + past
+        return [live]
+    past = selected.format(whose, rest, table.past, *own)
+    if by_key:
+        past += SQL(" AND _since <= {0} AND _until > {0}").format(Literal(at))
+    else:
+        past += SQL(" AND int8range(_since, _until) @> {}::bigint").format(Literal(at))
+    return [live, past]

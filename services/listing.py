@@ -1,6 +1,6 @@
 """A view of a read model as SQL over its live table. It reads what it is asked for, and writes nothing."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,9 +9,10 @@ from msgspec import Struct
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
-from projections.framework import Key, Projection
+from projections.framework import Projection
 from projections.views import MAX_ROWS, Filter, Page, View
 from services.errors import Unavailable
+from services.layers import union
 from services.tables import Connection, Table, order_term
 
 
@@ -30,33 +31,28 @@ def chosen(
     project: str,
     page: Page,
     *,
-    source: Composable | None = None,
-    without: Collection[Key] = (),
+    parts: Sequence[Composable] = (),
     limit_rows: int | None = None,
 ) -> list[Any]:
     """The rows of a project that the view lists.
 
-    From another `source` than the live table, `without` those of some keys, the first `limit_rows` are listed
-    whatever the page says.
+    They are those of the live table, or of all `parts`; `limit_rows` from the first on, whatever the page says.
     """
-    projection = view.projection
-    conditions = [_condition(each) for each in (Filter(("project",), (project,)), *view.filters(page))]
-    if without:
-        conditions.append((served(projection).not_among, [msgspec.json.encode([*without]).decode()]))
+    filters = (Filter(("project",), (project,)), *view.filters(page))
     order = SQL(", ").join(map(order_term, view.order))
     bounds = (page.limit, page.offset) if limit_rows is None else (limit_rows, 0)
-    return _rows(connection, projection, source, conditions, order, *bounds)
+    return _rows(connection, view.projection, parts, filters, order, *bounds)
 
 
 def all_rows(
     connection: Connection,
     projection: Projection[Any],
     filters: Sequence[Filter],
-    source: Composable | None = None,
+    parts: Sequence[Composable] = (),
 ) -> list[Any]:
     """All rows that pass, but never more than a view may list."""
     key = SQL(", ").join(map(Identifier, projection.key))
-    return _rows(connection, projection, source, [_condition(each) for each in filters], key, MAX_ROWS, 0)
+    return _rows(connection, projection, parts, filters, key, MAX_ROWS, 0)
 
 
 def query(
@@ -76,20 +72,27 @@ def query(
 def _rows(
     connection: Connection,
     projection: Projection[Any],
-    source: Composable | None,
-    conditions: Sequence[_Condition],
+    parts: Sequence[Composable],
+    filters: Sequence[Filter],
     order: Composable,
     limit_rows: int,
     offset_rows: int,
 ) -> list[Any]:
-    statement = SQL(
-        "SELECT row_to_json(t)::text FROM (SELECT * FROM {} t WHERE {} ORDER BY {} LIMIT %s OFFSET %s) t"
-    ).format(
-        source or served(projection).identifier, SQL(" AND ").join(text for text, _ in conditions), order
-    )
+    """Each part is cut for itself first, so that each can be read in the order of an index."""
+    conditions = [_condition(each) for each in filters]
+    passing = SQL(" AND ").join(text for text, _ in conditions)
     values = [value for _, each in conditions for value in each]
+    cut = SQL("(SELECT * FROM {} t WHERE {} ORDER BY {} LIMIT %s)")
+    branches = [
+        cut.format(part, passing, order)
+        for part in ([union([part]) for part in parts] or [served(projection).identifier])
+    ]
+    statement = SQL(
+        "SELECT row_to_json(t)::text FROM (SELECT * FROM {} u ORDER BY {} LIMIT %s OFFSET %s) t"
+    ).format(union(branches), order)
+    bounds = [*values, limit_rows + offset_rows] * len(branches)
     try:
-        return list(_decoded(connection, projection.row, statement, [*values, limit_rows, offset_rows]))
+        return list(_decoded(connection, projection.row, statement, [*bounds, limit_rows, offset_rows]))
     except (msgspec.ValidationError, psycopg.errors.UndefinedColumn) as error:
         why = "its table is of another version; it is being rebuilt"
         raise Unavailable(what=f"The read model {projection.name}", why=why) from error

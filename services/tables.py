@@ -227,13 +227,6 @@ class Table(Generic[R]):
         ).format(self.identifier, self._same_key, past=self.past, columns=self.columns)
 
     @cached_property
-    def not_among(self) -> Composed:
-        """The condition that row `t` has none of the keys given as a JSON array."""
-        return SQL("NOT EXISTS (SELECT FROM json_array_elements(%s::json) AS k (_key) WHERE {})").format(
-            self._same_key
-        )
-
-    @cached_property
     def _same_key(self) -> Composed:
         """Row `t` is the one whose key is the JSON array `k`."""
         types = {column.name: column.type for column in self.projection.columns}

@@ -5,7 +5,7 @@ the events since then are folded, in memory. Without marks, or where a table was
 whole history is. It reads the log and the read models, changes nothing, and publishes nothing.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from projections.views import Page, View
 from services.bases import NOTHING, events_after, nearest_base
 from services.codec import Codec
 from services.errors import UnknownView
-from services.layers import read_layers, rows_of
+from services.layers import parts_of, read_layers, rows_of, union
 from services.listing import chosen, served
 from services.log import EventLog
 from services.reads import Item, data_of, parse, with_blockers
@@ -38,9 +38,13 @@ class Point(Struct, frozen=True, kw_only=True):
     project: str
     position: int
     table: Table[Any]
-    source: Composable | None
+    parts: Sequence[Composable]
     by_key: Composable | None
     tail: list[Recorded]
+
+    @property
+    def source(self) -> Composable | None:
+        return union(self.parts) if self.parts else None
 
 
 class Travel:
@@ -96,15 +100,17 @@ class Travel:
         log, connection = self._log, self._connection
         lineage, last = log.lineage(project), log.sequence_at(project, position)
         segments = lineage.raw(last) if projection.record else lineage.effective(last)
-        table, source, by_key, base = served(projection), None, None, NOTHING
+        table, base = served(projection), NOTHING
+        parts: Sequence[Composable] = ()
+        by_key: Composable | None = None
         if connection is not None and (standing := reached(connection, projection)) is not None:
             base = nearest_base(log, connection, segments, position, reached=standing)
             if base.mark:
                 layers = read_layers(connection)
-                source = rows_of(table, layers, base.stream, at=base.mark, named=project)
+                parts = parts_of(table, layers, base.stream, at=base.mark, named=project)
                 by_key = rows_of(table, layers, base.stream, at=base.mark, named=project, by_key=True)
         tail = events_after(log, self._codec, project, segments, base.sequence, position)
-        return Point(project=project, position=position, table=table, source=source, by_key=by_key, tail=tail)
+        return Point(project=project, position=position, table=table, parts=parts, by_key=by_key, tail=tail)
 
     def changed(self, point: Point, keys: Collection[Key] | None = None) -> Rows:
         """The rows that changed after the mark; or those of these keys, whether they changed or not."""
@@ -137,16 +143,12 @@ class Travel:
             return view.select(rows, page)
         changed = self.changed(point)
         listed = [*changed.values()]
-        if self._connection is not None and point.source is not None:
-            listed += chosen(
-                self._connection,
-                view,
-                point.project,
-                page,
-                source=point.source,
-                without=() if view.projection.append_only else changed.keys(),
-                limit_rows=page.offset + page.limit,
+        if self._connection is not None and point.parts:
+            limit_rows = page.offset + page.limit + len(changed)  # as many as may be hidden by those
+            unchanged = chosen(
+                self._connection, view, point.project, page, parts=point.parts, limit_rows=limit_rows
             )
+            listed += [row for row in unchanged if view.projection.key_of(row) not in changed]
         return view.select(listed, page)
 
     @contextmanager

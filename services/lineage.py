@@ -21,10 +21,10 @@ WHERE topic IN ('project.forked@1', 'project.restored@1')
 """
 
 READ_MARKS = """
-SELECT originator_version, topic, state FROM coord.events AS turn
-WHERE originator_id = %s AND topic IN ('project.forked@1', 'project.restored@1')
+SELECT originator_version, topic, state FROM coord.events
+WHERE originator_id = %(stream)s AND topic IN ('project.forked@1', 'project.restored@1')
     AND NOT (topic = 'project.forked@1' AND EXISTS (
-        SELECT FROM coord.events WHERE originator_id = turn.originator_id AND originator_version = 1
+        SELECT FROM coord.events WHERE originator_id = %(stream)s AND originator_version = 1
     ))
 ORDER BY originator_version
 """

@@ -16,7 +16,7 @@ stream, under the fork's name and at their own positions. They stand before the 
 Touches its table and function, advisory locks, and the notification channel `coord_events`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -208,7 +208,7 @@ class EventLog(PostgresApplicationRecorder):
 
     def lineage(self, project: str) -> Lineage:
         """In which streams a project's events stand, and what its restores took back, as of now."""
-        return read_lineage(project, lambda stream: self._fetch(READ_MARKS, (stream,)))
+        return read_lineage(project, lambda stream: self._fetch(READ_MARKS, {"stream": stream}))
 
     def head(self) -> int:
         """The position of the last event; 0 if there is none."""
@@ -281,7 +281,7 @@ class EventLog(PostgresApplicationRecorder):
         rows: list[Row] = self._fetch(_LAST_AT, (stream, sequence))
         return (rows[0][2], rows[0][0]) if rows and fits(rows[0]) else (0, 0)
 
-    def _fetch(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    def _fetch(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
         with (
             self._connection() as connection,
             connection.cursor(row_factory=tuple_row, binary=True) as cursor,

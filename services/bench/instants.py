@@ -72,9 +72,9 @@ class Traveller:
         since = since or self._began
         return since + self._random.random() * (self._ended - since)
 
-    def sequence(self) -> int:
-        """What the project had come to at a random instant."""
-        return self._log.sequence_at(self._project, self._log.at_time(self._project, self.instant()))
+    def sequence(self, moment: datetime) -> int:
+        """How many events the project had at a moment."""
+        return self._log.sequence_at(self._project, self._log.at_time(self._project, moment))
 
     def views(self, rounds: int) -> list[Ask]:
         """Every view in turn, each time at another instant."""

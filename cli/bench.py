@@ -16,17 +16,17 @@ MIN_EVENTS, MAX_EVENTS = 3_000, 20_000_000
 
 @click.command()
 @click.argument("what", type=click.Choice([COMMANDS, REPLAY]), default=COMMANDS)
-@click.option("--quick", is_flag=True, help="Smaller sizes, in about a minute.")
+@click.option("--quick", is_flag=True, help="Smaller sizes, in a minute or two.")
 @click.option(
-    "--events", type=click.IntRange(MIN_EVENTS, MAX_EVENTS),
-    help="How long a history time travel is measured in.  [default: 1000000; with --quick 100000]",
+    "--events", metavar="N", type=click.IntRange(MIN_EVENTS, MAX_EVENTS),
+    help="How long the history is to be.  [default: 1000000; with --quick 100000]",
 )  # fmt: skip
 @json_option
 def bench(what: str, quick: bool, events: int | None, as_json: bool) -> None:
     """Measure a fresh system in a temporary directory, with load from this process.
 
-    WHAT is `commands`, unless it is `replay`: then a long history is made, and how fast its past can be seen
-    is measured beside plain replay from its beginning.
+    With `replay`, a long history is made instead, and how fast its past can be seen is measured beside plain
+    replay from its beginning.
 
     For example: coordctl bench replay --quick
     """

@@ -178,6 +178,7 @@ SETTINGS_VIEW = View(
     order=("scope", "user", "key"),
     compares={"entity": ("key",)},
     merges=effective,
+    inherits=True,
 )
 
 SETTING_HISTORY_VIEW = View(

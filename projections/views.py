@@ -54,7 +54,8 @@ class View(Generic[R]):
 
     `compares` says with which columns a parameter is compared, if not with the column of its own name;
     the parameter `text` is looked for in the columns `searches`. `order` names columns, `-` before one that
-    goes down. A view that `merges` adds rows that no event made (defaults), and so is filtered after that.
+    goes down. A view that `merges` adds rows that no event made (defaults), and so is filtered after that; one
+    that `inherits` merges the system project's rows too.
     """
 
     projection: Projection[R]
@@ -63,6 +64,7 @@ class View(Generic[R]):
     compares: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     searches: tuple[str, ...] = ()
     merges: Callable[[Sequence[R], Any], Sequence[Struct]] | None = None
+    inherits: bool = False
 
     @property
     def name(self) -> str:

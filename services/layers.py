@@ -51,6 +51,10 @@ class Layers:
         for layer in self._all:
             self._of[layer.project].append(layer)
 
+    def projects(self) -> list[str]:
+        """The projects that stand on layers."""
+        return sorted(self._of)
+
     def begun(self, project: str, position: int) -> Layer | None:
         """The layer that begins exactly there."""
         return next((each for each in self._of.get(project, ()) if each.position == position), None)
@@ -61,7 +65,7 @@ class Layers:
 
     def under(self, project: str, *, at: int | None = None, record: bool = False) -> Layer | None:
         """What the project stands on, now or at a position."""
-        for layer in reversed(self._of.get(project, ())):
+        for layer in reversed(self._of.get(project, [])):
             if (at is None or layer.position <= at) and not (record and layer.restored):
                 return layer
         return None

@@ -36,7 +36,7 @@ def chosen(
 ) -> list[Any]:
     """The rows of a project that the view lists.
 
-    They are those of the live table, or of all `parts`; `limit_rows` from the first on, whatever the page says.
+    They are of the live table, or of all `parts`; `limit_rows` from the first on, whatever the page says.
     """
     filters = (Filter(("project",), (project,)), *view.filters(page))
     order = SQL(", ").join(map(order_term, view.order))
@@ -83,10 +83,8 @@ def _rows(
     passing = SQL(" AND ").join(text for text, _ in conditions)
     values = [value for _, each in conditions for value in each]
     cut = SQL("(SELECT * FROM {} t WHERE {} ORDER BY {} LIMIT %s)")
-    branches = [
-        cut.format(part, passing, order)
-        for part in ([union([part]) for part in parts] or [served(projection).identifier])
-    ]
+    sources: list[Composable] = [union([part]) for part in parts]
+    branches = [cut.format(part, passing, order) for part in sources or [served(projection).identifier]]
     statement = SQL(
         "SELECT row_to_json(t)::text FROM (SELECT * FROM {} u ORDER BY {} LIMIT %s OFFSET %s) t"
     ).format(union(branches), order)

@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 from msgspec import Meta, Struct
 from psycopg import IsolationLevel
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composable, Identifier
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from domain.errors import CoordError, NotFound
@@ -30,7 +30,8 @@ from projections.queue import QUEUE, QUEUE_VIEW, QueueParams
 from projections.settings import SettingParams
 from projections.views import MAX_ROWS, MAX_WAIT_S, Filter, Page, View
 from services.errors import BadInput, Unavailable, UnknownView
-from services.listing import all_rows, chosen, query
+from services.layers import parts_of, read_layers, union
+from services.listing import all_rows, chosen, query, served
 from services.tables import Connection
 from services.tracking import PROJECTED
 
@@ -212,23 +213,45 @@ def view_names() -> list[str]:
 
 
 def _listed(connection: Connection, view: View[Any], project: str, page: Page) -> list[Item]:
+    parts = _parts(connection, view.projection, project)
     if view.merges is not None:
-        candidates = all_rows(connection, view.projection, _mergeable(project, page))
+        candidates = all_rows(connection, view.projection, _mergeable(project, page), parts)
+        if view.inherits and project != SYSTEM_PROJECT:
+            candidates += all_rows(connection, view.projection, _mergeable(SYSTEM_PROJECT, page))
         return [data_of(row) for row in view.select(candidates, page)]
-    rows = chosen(connection, view, project, page)
+    rows = chosen(connection, view, project, page, parts=parts)
     if view.projection is not QUEUE:
         return [data_of(row) for row in rows]
     needed = list({name for row in rows for name in row.depends_on})
-    unfinished = query(connection, QUEUE, "unfinished", {"project": project, "tasks": needed})
+    unfinished = _query(connection, QUEUE, "unfinished", project, {"tasks": needed})
     return with_blockers(rows, {found["task"] for found in unfinished})
 
 
+def _parts(connection: Connection, projection: Projection[Any], project: str) -> list[Composable]:
+    """Where the rows of a project are that was forked or restored; of any other, nowhere but in the table."""
+    layers = read_layers(connection)
+    if layers.under(project, record=projection.record) is None:
+        return []
+    return parts_of(served(projection), layers, project)
+
+
+def _query(
+    connection: Connection,
+    projection: Projection[Any],
+    name: str,
+    project: str,
+    parameters: Mapping[str, Any],
+) -> list[Item]:
+    """The result of a named query over the rows of one project."""
+    parts = _parts(connection, projection, project)
+    source = union(parts) if parts else None
+    return query(connection, projection, name, {"project": project, **parameters}, source)
+
+
 def _mergeable(project: str, page: Page) -> list[Filter]:
-    """Which rows a view that merges needs: for settings the system's too, of users only the one asked for."""
-    if not isinstance(page, SettingParams):
-        return [Filter(("project",), (project,))]
-    users = [] if page.user is None else [Filter(("user",), ("", page.user))]
-    return [Filter(("project",), (project, SYSTEM_PROJECT)), *users]
+    """Which rows of a project a view that merges needs; of users only those of the one asked for."""
+    user = page.user if isinstance(page, SettingParams) else None
+    return [Filter(("project",), (project,)), *([] if user is None else [Filter(("user",), ("", user))])]
 
 
 def _task(connection: Connection, project: str, params: TaskParams) -> list[Item]:
@@ -239,7 +262,7 @@ def _task(connection: Connection, project: str, params: TaskParams) -> list[Item
     handoffs = _listed(connection, HANDOFFS_VIEW, project, HandoffParams(task=params.task, limit=MAX_ROWS))
     entities = (params.task, *(handoff["handoff"] for handoff in handoffs))
     activity = ActivityParams(entity=entities, limit=_HISTORY_ROWS)
-    dependents = query(connection, DEPENDENCIES, "dependents", {"project": project, "task": params.task})
+    dependents = _query(connection, DEPENDENCIES, "dependents", project, {"task": params.task})
     detail = {
         "dependents": [edge["task"] for edge in dependents],
         "handoffs": handoffs,
@@ -258,7 +281,7 @@ def _counts(connection: Connection, project: str, _: Page) -> list[Item]:
 
 
 def _factor(connection: Connection, project: str, params: FactorParams) -> list[Item]:
-    return query(connection, ESTIMATES, "factor", {"project": project, "at": params.at})
+    return _query(connection, ESTIMATES, "factor", project, {"at": params.at})
 
 
 def _projects(connection: Connection, _: str, page: Page) -> list[Item]:
@@ -285,8 +308,18 @@ def _tallies(connection: Connection, project: str | None) -> list[Tally]:
     return [
         Tally(row["project"], kind, row["status"], row["count"])
         for kind, projection in _COUNTED.items()
-        for row in query(connection, projection, "counts", {"project": project})
+        for row in _counted(connection, projection, project)
     ]
+
+
+def _counted(connection: Connection, projection: Projection[Any], project: str | None) -> list[Item]:
+    """By project and status; those that were forked or restored are counted one by one."""
+    if project is not None:
+        return _query(connection, projection, "counts", project, {})
+    layered = read_layers(connection).projects()
+    found = query(connection, projection, "counts", {"project": None})
+    plain = [row for row in found if row["project"] not in layered]
+    return plain + [row for name in layered for row in _query(connection, projection, "counts", name, {})]
 
 
 def with_blockers(rows: Sequence[Any], unfinished: Collection[str]) -> list[Item]:

@@ -137,7 +137,7 @@ class Travel:
         """The rows that a view lists: those that changed since the mark, and enough of those that did not."""
         if view.merges is not None:
             rows = [*self._all(point).values()]
-            if point.project != SYSTEM_PROJECT:
+            if view.inherits and point.project != SYSTEM_PROJECT:
                 system = self.point(view.projection, SYSTEM_PROJECT, point.position)
                 rows += self._all(system).values()
             return view.select(rows, page)

@@ -54,8 +54,8 @@ class View(Generic[R]):
 
     `compares` says with which columns a parameter is compared, if not with the column of its own name;
     the parameter `text` is looked for in the columns `searches`. `order` names columns, `-` before one that
-    goes down. A view that `merges` adds rows that no event made (defaults), and so is filtered after that; one
-    that `inherits` merges the system project's rows too.
+    goes down. A view that `merges` adds rows that no event made (defaults), and so is filtered after that;
+    one that `inherits` merges the system project's rows too.
     """
 
     projection: Projection[R]

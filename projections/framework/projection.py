@@ -95,10 +95,10 @@ class Projection(Generic[R]):
     """A read model, declared once.
 
     `row` is a frozen Struct whose first field is `project`; `key` names the fields that, with the project,
-    tell its rows apart. `indexes` are further column lists to index, `-` before a column that goes down. `queries` are named SELECTs over
-    `{table}` with %(name)s parameters. `append_only` promises that each row is made by one event and never
-    touched again: such rows are written without looking for older ones. A `record` tells what happened, and
-    so a restore, which undoes what was done, does not change it.
+    tell its rows apart. `indexes` are further column lists to index, `-` before a column that goes down.
+    `queries` are named SELECTs over `{table}` with %(name)s parameters. `append_only` promises that each row
+    is made by one event and never touched again: such rows are written without looking for older ones. A
+    `record` tells what happened, and so a restore, which undoes what was done, does not change it.
 
     A fold may not take a row away: a table shares rows with those of forks, and a row that is missing could
     not hide the one it shares. Say in the row that it is over.

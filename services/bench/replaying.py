@@ -5,6 +5,7 @@ figure stands what plain replay from the beginning takes for the same, measured 
 """
 
 import asyncio
+import gc
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from services.codec import Codec
 from services.log import EventLog
 from services.reads import Reads
 from services.replay import REPLAY_BATCH_EVENTS, Rows
+from services.serving import GC_THRESHOLDS
 from services.tables import connected
 
 PROJECT = "history"
@@ -59,7 +61,11 @@ FROM coord.projections
 
 
 async def measure(system: System, events: int, note: Callable[[str], None]) -> AsyncIterator[Figure]:
-    """All figures, one after the other; `note` is told what is being measured."""
+    """All figures, one after the other; `note` is told what is being measured.
+
+    This process folds as the services do, and so its garbage is collected as theirs is.
+    """
+    gc.set_threshold(*GC_THRESHOLDS)
     codec, patience_s = Codec(EVENTS, upcast), SETTLE_TIMEOUT_S + events / SLOWEST_EVENTS_PER_S
     with _opened(system) as log:
         note(f"a history of {events:,} events, made and projected")

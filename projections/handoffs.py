@@ -24,8 +24,8 @@ HandoffStatus = Literal["initiated", "accepted", "rejected", "completed", "expir
 class HandoffRow(Row, frozen=True, kw_only=True):
     """A handoff.
 
-    `reason` is why it was offered, `note` what its last event said. `fence` is the receiver's, once there is
-    one.
+    `sequence` is that of the offer, `reason` why it was made, `note` what its last event said. `fence` is the
+    receiver's, once there is one.
     """
 
     handoff: str
@@ -34,6 +34,7 @@ class HandoffRow(Row, frozen=True, kw_only=True):
     to_agent: str | None
     to_persona: str | None
     status: HandoffStatus
+    sequence: int
     reason: str
     context: Baggage
     initiated_at: datetime
@@ -63,6 +64,7 @@ def initiated(_: HandoffRow | None, event: HandoffInitiated, recorded: Recorded)
         to_agent=event.to_agent,
         to_persona=event.to_persona,
         status="initiated",
+        sequence=recorded.sequence,
         reason=event.reason,
         context=event.context,
         initiated_at=recorded.at,
@@ -109,7 +111,7 @@ def expired(row: HandoffRow, event: HandoffExpired, recorded: Recorded) -> Hando
 
 HANDOFFS = Projection(
     name="handoffs",
-    version=1,
+    version=2,
     row=HandoffRow,
     key=("handoff",),
     folds=(

@@ -4,8 +4,9 @@ Reads the log; writes nothing.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Protocol
 
 from eventsourcing.persistence import StoredEvent
 from msgspec import Struct
@@ -16,15 +17,26 @@ from domain.lineage import Segments
 from domain.messages import SYSTEM_PROJECT, TICKER, Context, Data, Event, Recorded
 from domain.project import Bounds, ForkProject, ProjectCommand
 from domain.settings import SettingId
-from services.answers import Answers
+from services.answers import MAX_ANSWERS_PER_PROJECT, Answers
 from services.codec import Codec
 from services.log import EventLog
 from services.requests import Request
 
 FOLD_CHUNK_EVENTS = 10_000
+ANSWERED_EVENTS = MAX_ANSWERS_PER_PROJECT  # how far back commands are remembered after a restart
 COMMAND_CHUNK_EVENTS = 1_000
 MAX_BRIEFS = 32_768
 MAX_BRIEF_BYTES = 8_192  # larger ones are read from the log again when they are needed
+
+
+class Shortcut(Protocol):
+    """Whoever knows ledgers of the past."""
+
+    def begin(
+        self, project: str, segments: Segments, position: int, defaults: Mapping[SettingId, Data]
+    ) -> Ledger:
+        """A ledger from which the rest of the segments' events lead to the position; maybe an empty one."""
+        ...
 
 
 class Parked(Struct, frozen=True):
@@ -83,9 +95,10 @@ class Briefs:
 class Library:
     """All books. A book is folded from the log when it is first opened."""
 
-    def __init__(self, log: EventLog, codec: Codec) -> None:
+    def __init__(self, log: EventLog, codec: Codec, shortcut: Shortcut | None = None) -> None:
         self._log = log
         self._codec = codec
+        self._shortcut = shortcut
         self._books: dict[str, Book] = {}
         self._system_settings: dict[SettingId, Data] = {}
 
@@ -106,18 +119,16 @@ class Library:
     def open(self, project: str, now: datetime) -> Book:
         """Fold a project, and give everyone in it a fresh term from `now`.
 
-        Its last fork or restore says what the fold begins with. What was taken back is not folded, but
-        commands of that time keep their answers.
+        What was taken back is not folded, but commands of that time keep their answers too.
         """
-        lineage = self._log.lineage(project)
-        began = lineage.last_turn
-        book = Book(self.ledger_at(project, began.to))
+        last, _ = self._log.project_head(project)
+        book = Book(self.ledger_at(project, last))
         if project == SYSTEM_PROJECT:
             self._system_settings.clear()
+            self._system_settings |= book.ledger.settings
             book.ledger.settings = self._system_settings
-        for recorded in self._events(project, (lineage.own,)):
-            if recorded.sequence >= began.at:
-                evolve(book.ledger, recorded.event, recorded.sequence, recorded.at)
+        own = self._log.lineage(project).own
+        for recorded in self._events(project, (own,), max(own.first - 1, last - ANSWERED_EVENTS)):
             if recorded.actor != TICKER:
                 book.answers.carried_out(recorded.actor, recorded.command_id, recorded.sequence)
             book.last_at = recorded.at
@@ -126,9 +137,13 @@ class Library:
         return book
 
     def ledger_at(self, project: str, sequence: int) -> Ledger:
-        """What a project's ledger was right after this event: what forks and restores go back to."""
+        """What a project's ledger was right after this event."""
+        segments = self._log.lineage(project).effective(sequence)
         ledger = Ledger(project, self._system_settings)
-        for recorded in self._events(project, self._log.lineage(project).effective(sequence)):
+        if self._shortcut is not None and sequence:
+            position = self._log.at_sequence(project, sequence)
+            ledger = self._shortcut.begin(project, segments, position, self._system_settings)
+        for recorded in self._events(project, segments, ledger.sequence):
             evolve(ledger, recorded.event, recorded.sequence, recorded.at)
         return ledger
 
@@ -155,8 +170,7 @@ class Library:
         ends = [each.sequence for each in command_events(self._log, self._codec, project, sequence)]
         return Bounds(last=last, command_ends=ends[-1] if ends else sequence)
 
-    def _events(self, project: str, segments: Segments) -> Iterator[Recorded]:
-        after = 0
+    def _events(self, project: str, segments: Segments, after: int) -> Iterator[Recorded]:
         while rows := self._log.read_segments(project, segments, after, FOLD_CHUNK_EVENTS):
             yield from map(self._codec.decode, rows)
             after = rows[-1][2]

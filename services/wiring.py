@@ -41,6 +41,7 @@ async def run_writer(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
     """Decide commands while the leader's lock is ours; stand by otherwise."""
     from services.doors.commands import CommandDoor
     from services.leadership import Leadership
+    from services.ledgers import LedgersAtMarks
     from services.metrics import WriterMetrics
     from services.terms import Leader
     from services.writer import Writer
@@ -53,7 +54,8 @@ async def run_writer(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
     async with connected(doors, "writer", registry, lambda: leader.leading, stop) as nats:
 
         async def term(over: asyncio.Event) -> None:
-            writer = Writer(log, codec(), lambda: datetime.now(UTC), metrics)
+            shortcut = LedgersAtMarks(log, codec(), doors.database_url)
+            writer = Writer(log, codec(), lambda: datetime.now(UTC), metrics, shortcut)
             await writer.open()
             door = CommandDoor(nats, writer, metrics)
             deciding = asyncio.create_task(writer.run(over))

@@ -30,7 +30,7 @@ from domain.results import Result, result_unchanged
 from domain.tasks.commands import ClaimTask
 from domain.tasks.events import TaskEnqueued
 from services.batch import Batch, Outcome, refuse_all
-from services.books import Book, Briefs, Library, Parked
+from services.books import Book, Briefs, Library, Parked, Shortcut
 from services.codec import Codec
 from services.errors import Busy, InternalError
 from services.log import EventLog
@@ -59,12 +59,19 @@ Clock = Callable[[], datetime]
 class Writer:
     """Owns the ledgers. `run` until `stop` is set; everything but commits happens on its event loop."""
 
-    def __init__(self, log: EventLog, codec: Codec, clock: Clock, metrics: WriterMetrics) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        codec: Codec,
+        clock: Clock,
+        metrics: WriterMetrics,
+        shortcut: Shortcut | None = None,
+    ) -> None:
         self._log = log
         self._codec = codec
         self._clock = clock
         self._metrics = metrics
-        self._library = Library(log, codec)
+        self._library = Library(log, codec, shortcut)
         self._briefs = Briefs(log, codec)
         self._inbox: deque[Request] = deque()
         self._arrived = asyncio.Event()

@@ -1,0 +1,136 @@
+"""A ledger from rows: what a project's read models say of it at a position, as the writer needs to know it.
+
+It is the same as the fold of the project's events, at a cost that follows what there is instead of what ever
+happened. What a fold would know beside that, because time alone moves it, has to be renewed. Pure.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from domain.agents import Agent, next_check
+from domain.bookmarks import Bookmark
+from domain.handoffs import Handoff
+from domain.learning import OpenEstimate
+from domain.ledger import Ledger
+from domain.personas import Persona
+from domain.tasks.state import HELD, Needs, Task
+from projections.agents import AgentRow
+from projections.bookmarks import BookmarkRow
+from projections.estimates import EstimateRow
+from projections.handoffs import HandoffRow
+from projections.personas import PersonaRow
+from projections.queue import TaskRow
+from projections.settings import SettingRow
+
+_REMEMBERED_REASON_CHARS = 200
+
+
+class Finished(Struct, frozen=True, array_like=True):
+    """A task that is over: all that a ledger keeps of it."""
+
+    task: str
+    status: str
+    fence: int
+
+
+class Rows(Struct, frozen=True, kw_only=True):
+    """The rows that make a ledger; of tasks, handoffs and estimates only those that are open."""
+
+    agents: Iterable[AgentRow]
+    personas: Iterable[PersonaRow]
+    settings: Iterable[SettingRow]
+    bookmarks: Iterable[BookmarkRow]
+    estimates: Iterable[EstimateRow]
+    finished: Iterable[Finished]
+    tasks: Iterable[TaskRow]
+    handoffs: Iterable[HandoffRow]
+
+
+def fill(ledger: Ledger, rows: Rows) -> None:
+    """Give an empty ledger what the rows say."""
+    _fill_settings(ledger, rows)
+    for agent in rows.agents:
+        _add_agent(ledger, agent)
+    for persona in rows.personas:
+        ledger.personas[persona.persona] = Persona(persona.definition, frozenset(persona.capabilities))
+    for estimate in rows.estimates:
+        ledger.estimates[estimate.estimate] = OpenEstimate(estimate.estimated_sessions)
+    for finished in rows.finished:
+        known = ledger.tasks.completed if finished.status == "completed" else ledger.tasks.cancelled
+        known[finished.task] = finished.fence
+    for task in sorted(rows.tasks, key=lambda row: row.brief):
+        _add_task(ledger, task)
+    for handoff in rows.handoffs:
+        _add_handoff(ledger, handoff)
+
+
+def _fill_settings(ledger: Ledger, rows: Rows) -> None:
+    for setting in rows.settings:
+        if not setting.unset:
+            ledger.settings[setting.scope, setting.user, setting.key] = setting.value
+    for bookmark in rows.bookmarks:
+        if bookmark.status == "placed":
+            ledger.bookmarks[bookmark.bookmark] = Bookmark(bookmark.sequence, bookmark.note)
+
+
+def _add_agent(ledger: Ledger, row: AgentRow) -> None:
+    if row.status == "terminated":
+        ledger.terminated[row.agent] = row.reason[:_REMEMBERED_REASON_CHARS]
+        return
+    agent = Agent(
+        id=row.agent,
+        persona=row.persona,
+        platform=row.platform,
+        capabilities=frozenset(row.capabilities),
+        last_seen=row.last_event_at,
+        last_active=row.last_event_at,
+        status=row.status,
+        held=set(),
+    )
+    ledger.agents[row.agent] = agent
+    ledger.timers.set("agent", row.agent, next_check(ledger, agent))
+
+
+def _add_task(ledger: Ledger, row: TaskRow) -> None:
+    completed = ledger.tasks.completed
+    task = Task(
+        id=row.task,
+        sequence=row.brief,
+        priority=row.priority,
+        status=row.status,
+        needs=Needs(row.persona, frozenset(row.capabilities)),
+        retry=row.retry,
+        lease_s=row.lease_s,
+        run_after=row.run_after,
+        waiting_for=frozenset(name for name in row.depends_on if name not in completed),
+        failures=row.failures,
+        fence=row.fence,
+        handoff=row.handoff,
+    )
+    ledger.tasks.add(task)
+    if row.status == "queued":
+        ledger.tasks.queue(task)
+    elif row.status in HELD and row.holder is not None and row.lease_until is not None:
+        task.holder, task.since = row.holder, row.claimed_at
+        ledger.agents[row.holder].held.add(row.task)
+        ledger.timers.set("lease", row.task, row.lease_until)
+    elif row.status == "failed" and row.retry_at is not None:
+        ledger.timers.set("due", row.task, row.retry_at)
+    elif row.status == "blocked" and row.run_after is not None:
+        ledger.timers.set("due", row.task, row.run_after)
+
+
+def _add_handoff(ledger: Ledger, row: HandoffRow) -> None:
+    offered = row.status == "initiated"
+    ledger.handoffs[row.handoff] = Handoff(
+        row.handoff,
+        row.task,
+        row.from_agent,
+        row.to_agent,
+        row.to_persona if offered else None,
+        row.sequence,
+        "initiated" if offered else "accepted",
+    )
+    if offered:
+        ledger.timers.set("handoff", row.handoff, row.expires_at)

@@ -1,0 +1,125 @@
+"""Ledgers at a mark: where the writer may begin to fold a project, instead of at its first event.
+
+It reads the read models as they were at a mark, through the same tables as time travel, and a few events of
+the log that no row tells of. It writes nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from psycopg.sql import SQL, Composable
+
+from domain.agents import AgentTerminated
+from domain.ledger import Ledger
+from domain.lineage import Segments
+from domain.messages import Data, Recorded
+from domain.project import ProjectRestored
+from domain.settings import SettingId
+from projections.agents import AGENTS
+from projections.bookmarks import BOOKMARKS
+from projections.estimates import ESTIMATES
+from projections.framework import Projection
+from projections.handoffs import HANDOFFS
+from projections.ledgers import Finished, Rows, fill
+from projections.personas import PERSONAS
+from projections.queue import QUEUE
+from projections.settings import SETTINGS
+from services.bases import Base, nearest_base
+from services.books import command_events
+from services.codec import Codec
+from services.layers import Layers, read_layers, rows_of
+from services.listing import served
+from services.log import EventLog
+from services.tables import Connection, connected
+from services.tracking import reached
+
+_SOURCES = (AGENTS, PERSONAS, SETTINGS, BOOKMARKS, ESTIMATES, QUEUE, HANDOFFS)
+_EVERY = SQL("true")
+
+
+class LedgersAtMarks:
+    """The ledgers that the read models of this database know."""
+
+    def __init__(self, log: EventLog, codec: Codec, url: str) -> None:
+        self._log = log
+        self._codec = codec
+        self._url = url
+
+    def begin(
+        self, project: str, segments: Segments, position: int, defaults: Mapping[SettingId, Data]
+    ) -> Ledger:
+        """A ledger from which the rest of the segments' events lead to the position; maybe an empty one."""
+        ledger = Ledger(project, defaults)
+        with connected(self._url) as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            standing = [reached(connection, each) for each in _SOURCES]
+            least = min((each for each in standing if each is not None), default=0)
+            if not segments or None in standing:
+                return ledger
+            base = nearest_base(self._log, connection, segments, position, reached=least)
+            if not base.mark:
+                return ledger
+            fill(ledger, _rows(connection, read_layers(connection), base, project))
+        ledger.sequence = base.sequence
+        self._remember_turns(ledger, project, segments)
+        return ledger
+
+    def _remember_turns(self, ledger: Ledger, project: str, segments: Segments) -> None:
+        """What restores said that no row tells of: how high fences were, and whom they ended who has no row.
+
+        A segment that does not begin the history begins with a fork or a restore.
+        """
+        for segment in segments[1:]:
+            if segment.first > ledger.sequence:
+                return
+            for recorded in command_events(self._log, self._codec, project, segment.first):
+                _remember(ledger, recorded)
+
+
+def _remember(ledger: Ledger, recorded: Recorded) -> None:
+    event = recorded.event
+    if isinstance(event, ProjectRestored):
+        ledger.fence_floor = max(ledger.fence_floor, event.fence_floor)
+    elif isinstance(event, AgentTerminated) and event.agent not in ledger.agents:
+        ledger.terminated.setdefault(event.agent, event.reason)
+
+
+def _rows(connection: Connection, layers: Layers, base: Base, project: str) -> Rows:
+    def read(projection: Projection[Any], condition: Composable = _EVERY) -> list[Any]:
+        return _read(connection, layers, base, project, projection, condition)
+
+    return Rows(
+        agents=read(AGENTS),
+        personas=read(PERSONAS),
+        settings=read(SETTINGS),
+        bookmarks=read(BOOKMARKS),
+        estimates=read(ESTIMATES, SQL("closed_at IS NULL")),
+        finished=_finished(connection, layers, base, project),
+        tasks=read(QUEUE, SQL("status NOT IN ('completed', 'cancelled')")),
+        handoffs=read(HANDOFFS, SQL("status IN ('initiated', 'accepted')")),
+    )
+
+
+def _read(
+    connection: Connection,
+    layers: Layers,
+    base: Base,
+    project: str,
+    projection: Projection[Any],
+    condition: Composable,
+) -> list[Any]:
+    relation = rows_of(served(projection), layers, base.stream, at=base.mark, named=project)
+    statement = SQL("SELECT row_to_json(t)::text FROM {} t WHERE {}").format(relation, condition)
+    decode = msgspec.json.Decoder(projection.row).decode
+    return [decode(text) for (text,) in connection.execute(statement)]
+
+
+def _finished(connection: Connection, layers: Layers, base: Base, project: str) -> list[Finished]:
+    """Many, and little of each."""
+    relation = rows_of(served(QUEUE), layers, base.stream, at=base.mark, named=project)
+    statement = SQL(
+        "SELECT task, status, fence FROM {} t WHERE status IN ('completed', 'cancelled') ORDER BY _since"
+    ).format(relation)
+    with connection.cursor(binary=True) as cursor:
+        return [Finished(*row) for row in cursor.execute(statement)]

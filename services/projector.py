@@ -65,8 +65,8 @@ class Standing(Struct, frozen=True, kw_only=True):
 class Projector:
     """Keeps projections up to date. Any number may run: one works, and the others stand by to take over.
 
-    A projection whose version differs from its table's is rebuilt in the background; until it is swapped in,
-    the old table is served as it is.
+    A projection whose table was built by other code is rebuilt in the background; until it is swapped in, the
+    old table is served as it is.
     """
 
     def __init__(
@@ -77,12 +77,14 @@ class Projector:
         projections: Sequence[Projection[Any]],
         *,
         batch_events: int = BATCH_EVENTS,
+        checkpoint_events: int = CHECKPOINT_EVENTS,
     ) -> None:
         self._log = log
         self._codec = codec
         self._url = url
         self._projections = tuple(projections)
         self._batch_events = batch_events
+        self._checkpoint_events = checkpoint_events
         self.standing = Standing()
 
     def run(self, stop: Flag) -> None:
@@ -117,7 +119,9 @@ class Projector:
             behind = stack.enter_context(WriteBehind())
             reader = stack.enter_context(ReadAhead(self._log, self._codec, self._batch_events))
             pacer = Pacer(self._log, self._codec, reading)
-            session = _Session(connection, reading, behind, reader, pacer, self._projections)
+            session = _Session(
+                connection, reading, behind, reader, pacer, self._projections, self._checkpoint_events
+            )
             rebuilds = stack.enter_context(_Rebuilds(self._log, self._codec, self._url, session.stale()))
             while not stop.is_set():
                 if rebuilds.have_finished() and session.settle():
@@ -151,6 +155,7 @@ class _Session:
         reader: ReadAhead,
         pacer: Pacer,
         projections: Sequence[Projection[Any]],
+        checkpoint_events: int,
     ) -> None:
         self.at: datetime | None = None
         self._writing = writing
@@ -158,6 +163,7 @@ class _Session:
         self._behind = behind
         self._reader = reader
         self._pacer = pacer
+        self._checkpoint_events = checkpoint_events
         self._projections = {projection.name: projection for projection in projections}
         self.refresh()
 
@@ -172,14 +178,14 @@ class _Session:
         return max((each.position for each in self._tracked.values()), default=0)
 
     def stale(self) -> list[Projection[Any]]:
-        """The projections whose tables are of another version than this code."""
+        """The projections whose tables were built by other code than this."""
         return [projection for name, projection in self._projections.items() if name not in self._tracked]
 
     def refresh(self) -> None:
         """Learn anew which tables there are and where they stand; nothing must be under way."""
         found = tracked(self._reading, list(self._projections))
         self._tracked: dict[str, Tracked] = {
-            name: each for name, each in found.items() if each.version == self._projections[name].version
+            name: each for name, each in found.items() if each.is_of(self._projections[name])
         }
         self._folders: dict[str, Folder[Any]] = {
             name: Folder(Table(self._projections[name], each.table_name))
@@ -236,7 +242,7 @@ class _Session:
             if all(self._tracked.get(name) == each for name, each in group.items()):
                 raise
             return None
-        cut = foremost and done.end - done.mark >= CHECKPOINT_EVENTS
+        cut = foremost and done.end - done.mark >= self._checkpoint_events
         if not self.settle():
             return None
         self._behind.put(lambda: self._write(group, done, work, cut=cut))
@@ -261,13 +267,15 @@ class _Session:
         *,
         cut: bool,
     ) -> bool:
-        """False, and nothing is written, if a projection is not where it was, or a mark was made there."""
+        """False, and nothing is written, if a projection is not where it was, or a mark came or went."""
         with self._writing.transaction():
             if tracked(self._writing, list(group), lock=True) != group:
                 return False
             if marks_around(self._writing, done.start).last != done.mark:
                 return False
             if done.layer is not None:
+                if marks_around(self._writing, done.layer.mark).last != done.layer.mark:
+                    return False
                 add_layer(self._writing, done.layer)
             for folder, changes in work:
                 folder.write(self._writing, changes, done.end)

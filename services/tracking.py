@@ -15,6 +15,7 @@ from psycopg.sql import SQL, Identifier
 from domain.errors import CoordError
 from projections.framework import Projection
 from services.database import lock_number
+from services.fold_code import fold_code
 from services.marks import MARKS_TABLES
 from services.tables import SCHEMA, Connection, Table
 
@@ -28,9 +29,11 @@ CREATE TABLE IF NOT EXISTS coord.projections (
     name text PRIMARY KEY,
     version int NOT NULL,
     table_name text NOT NULL,
-    position bigint NOT NULL
+    position bigint NOT NULL,
+    code text NOT NULL
 )
 """
+_ADD_CODE = "ALTER TABLE coord.projections ADD COLUMN IF NOT EXISTS code text NOT NULL DEFAULT ''"
 
 
 class ProjectionChanged(CoordError):
@@ -53,12 +56,17 @@ class UnknownProjection(CoordError):
 
 
 class Tracked(Struct, frozen=True, kw_only=True):
-    """A projection as it stands: the table holds exactly the events up to the position."""
+    """A projection as it stands: its table holds exactly the events up to the position, as `code` folds them."""
 
     name: str
     version: int
     table_name: str
     position: int
+    code: str
+
+    def is_of(self, projection: Projection[Any]) -> bool:
+        """Whether the table is what this process would have built."""
+        return self.version == projection.version and self.code == fold_code()
 
 
 def set_up(connection: Connection, projections: Iterable[Projection[Any]]) -> None:
@@ -66,13 +74,13 @@ def set_up(connection: Connection, projections: Iterable[Projection[Any]]) -> No
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_number(_SET_UP_LOCK),))
         connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(SCHEMA)))
-        for statement in (_TABLE, *MARKS_TABLES):
+        for statement in (_TABLE, _ADD_CODE, *MARKS_TABLES):
             connection.execute(statement)
         known = tracked(connection)
         for projection in projections:
             if (current := known.get(projection.name)) is None:
                 _create(connection, projection)
-            elif current.version == projection.version:
+            elif current.is_of(projection):
                 _check(connection, projection, current)
 
 
@@ -82,7 +90,7 @@ def tracked(
     """The projections there are, or those of these names; `lock` holds them until the transaction ends."""
     names = None if names is None else list(names)
     statement = SQL(
-        "SELECT name, version, table_name, position FROM coord.projections"
+        "SELECT name, version, table_name, position, code FROM coord.projections"
         " WHERE %(names)s::text[] IS NULL OR name = ANY(%(names)s) ORDER BY name {}"
     ).format(SQL("FOR UPDATE" if lock else ""))
     with connection.cursor(row_factory=class_row(Tracked)) as cursor:
@@ -99,7 +107,7 @@ def reached(connection: Connection, projection: Projection[Any]) -> int | None:
             found = tracked(connection, [projection.name]).get(projection.name)
     except NoReadModels:
         return None
-    return found.position if found is not None and found.version == projection.version else None
+    return found.position if found is not None and found.is_of(projection) else None
 
 
 def advance(connection: Connection, names: Sequence[str], position: int) -> None:
@@ -113,8 +121,8 @@ def advance(connection: Connection, names: Sequence[str], position: int) -> None
 def repoint(connection: Connection, projection: Projection[Any], table: Table[Any]) -> None:
     """Serve the projection from another table, which holds the events up to the same position."""
     connection.execute(
-        "UPDATE coord.projections SET version = %s, table_name = %s WHERE name = %s",
-        (projection.version, table.name, projection.name),
+        "UPDATE coord.projections SET version = %s, table_name = %s, code = %s WHERE name = %s",
+        (projection.version, table.name, fold_code(), projection.name),
     )
     _show(connection, projection, table)
 
@@ -130,8 +138,9 @@ def _create(connection: Connection, projection: Projection[Any]) -> None:
     table.create_indexes(connection)
     _show(connection, projection, table)
     connection.execute(
-        "INSERT INTO coord.projections (name, version, table_name, position) VALUES (%s, %s, %s, 0)",
-        (projection.name, projection.version, table.name),
+        "INSERT INTO coord.projections (name, version, table_name, position, code)"
+        " VALUES (%s, %s, %s, 0, %s)",
+        (projection.name, projection.version, table.name, fold_code()),
     )
 
 

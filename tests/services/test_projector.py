@@ -18,13 +18,14 @@ from msgspec import Struct
 from domain.messages import Recorded
 from projections.framework import FoldFailed, Projection, Row, on
 from services.embedded import EmbeddedPostgres
+from services.fold_code import fold_code
 from services.folding import Folder, RowCache
 from services.log import EventLog
 from services.projector import Projector
 from services.rebuild import Progress, RebuildBlocked, RebuildRunning, rebuild
 from services.replay import replay
 from services.tables import Table, connected
-from services.tracking import PROJECTED, ProjectionChanged, Tracked, advance, set_up, tracked
+from services.tracking import PROJECTED, ProjectionChanged, Tracked, advance, reached, set_up, tracked
 from services.verify import verify
 from tests.services.sample import (
     ALL,
@@ -400,11 +401,27 @@ def test_a_new_version_is_built_from_the_log_and_swapped_in(log: EventLog, datab
     changed = [NEW_ITEMS, SHELVES, HISTORY]
     project(log, database_url, changed)
     assert standing(database_url)["items"] == Tracked(
-        name="items", version=2, table_name="items_v2", position=70
+        name="items", version=2, table_name="items_v2", position=70, code=fold_code()
     )
     assert select(database_url, "SELECT length FROM coord.items WHERE item = 'item-9'") == [(6,)]
     assert select(database_url, "SELECT to_regclass('coord.items_v1')") == [(None,)]
     assert verify(log, CODEC, database_url, changed) == []
+
+
+def test_rows_that_other_code_folded_are_not_travelled_to_and_built_anew(
+    log: EventLog, database_url: str
+) -> None:
+    append(log, "p", stores(50))
+    project(log, database_url)
+    with connected(database_url) as connection:
+        assert reached(connection, ITEMS) == 50
+        connection.execute("UPDATE coord.projections SET code = 'other' WHERE name = 'items'")
+        connection.execute("UPDATE coord.items_v1 SET shelf = 'wrong'")
+        assert reached(connection, ITEMS) is None
+        project(log, database_url)
+        assert reached(connection, ITEMS) == 50
+    assert standing(database_url)["items"].table_name == "items_v1_2"
+    assert verify(log, CODEC, database_url, ALL) == []
 
 
 def test_code_of_another_version_leaves_the_table_alone(log: EventLog, database_url: str) -> None:

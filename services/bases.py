@@ -37,7 +37,9 @@ def nearest_base(
     `reached` is how far the tables have come that are to be read there.
     """
     for place, segment in reversed([*enumerate(segments)]):
-        last = position if segment is segments[-1] else log.at_sequence(segment.stream, segment.last)
+        last = position
+        if segment is not segments[-1] or log.sequence_at(segment.stream, position) > segment.last:
+            last = log.at_sequence(segment.stream, segment.last)  # the stream went on without the project
         mark = marks_around(connection, min(last, reached)).last
         if place == 0 or (mark and mark >= log.at_sequence(segment.stream, segment.first)):
             return Base(segment.stream, mark, _sequence_at(log, segment, mark))

@@ -15,7 +15,9 @@ def resolved(log: "EventLog", project: str, text: str) -> int:
     Raises BadPoint, PointNotReached or UnknownBookmark.
     """
     from services.points import parse_point, resolve
+    from services.tables import connected
     from services.travel import Travel
 
-    travel = Travel(log, new_codec())
-    return resolve(parse_point(text), log, travel, project, datetime.now(UTC))
+    with connected(log.url) as connection:
+        travel = Travel(log, new_codec(), connection)
+        return resolve(parse_point(text), log, travel, project, datetime.now(UTC))

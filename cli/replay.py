@@ -1,15 +1,15 @@
 """`coordctl replay`: the project as it was."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.context import Context, pass_context
 from cli.options import DEFAULT_ROWS, MAX_ROWS
 from cli.output import Item, clean, heading, print_item, print_json
-from cli.points import resolved
-from cli.session import new_codec, opened_log
+from cli.past import past
+from cli.session import new_codec
 from cli.views import print_view
 from projections.catalog import VIEWS
 
@@ -40,7 +40,7 @@ ALL = "all"
 )
 @pass_context
 def replay(context: Context, until: str, views: tuple[str, ...], entity: str | None, limit: int) -> None:
-    """Show the project as it was at a point, folded anew from the log. It changes nothing.
+    """Show the project as it was at a point. It changes nothing.
 
     A POINT is a position (1234), a sequence ('#56'), an ISO time (without a zone it is UTC), '5 minutes ago',
     a bookmark, or 'now'.
@@ -48,9 +48,11 @@ def replay(context: Context, until: str, views: tuple[str, ...], entity: str | N
     For example: coordctl replay --until "5 minutes ago" --view agents
     """
     names = _views(views, entity)
-    with opened_log(context) as log:
-        position, last = _go_back(log, context.project, until)
-        states = _states(log, context.project, names, position, entity, limit)
+    params = {"limit": limit, **({"entity": entity} if entity else {})}
+    with past(context) as there:
+        position = there.position(context.project, until)
+        last = _last(there.log, context.project, position)
+        states = {name: there.travel.view(context.project, name, position, params) for name in names}
     if entity and not any(states.values()):
         from domain.errors import NotFound
 
@@ -71,22 +73,10 @@ def _views(views: tuple[str, ...], entity: str | None) -> Sequence[str]:
     return tuple(dict.fromkeys(views)) or USUAL
 
 
-def _go_back(log: "EventLog", project: str, until: str) -> "tuple[int, Recorded | None]":
-    """The position that the point means, and the last event of the project that it includes."""
-    position = resolved(log, project, until)
+def _last(log: "EventLog", project: str, position: int) -> "Recorded | None":
+    """The last event of the project that the position includes."""
     found = log.read_at(project, [log.sequence_at(project, position)])
-    return position, new_codec().decode(found[0]) if found else None
-
-
-def _states(
-    log: "EventLog", project: str, views: Sequence[str], position: int, entity: str | None, limit: int
-) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each view at the position."""
-    from services.travel import Travel
-
-    travel = Travel(log, new_codec())
-    params: Mapping[str, Any] = {"limit": limit, **({"entity": entity} if entity else {})}
-    return {name: travel.view(project, name, position, params) for name in views}
+    return new_codec().decode(found[0]) if found else None
 
 
 def _point(position: int, last: "Recorded | None") -> Item:

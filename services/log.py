@@ -111,6 +111,7 @@ class EventLog(PostgresApplicationRecorder):
 
     def __init__(self, url: str, *, pool_connections: int = _POOL_CONNECTIONS) -> None:
         super().__init__(_Datastore(url, pool_connections), events_table_name=TABLE)
+        self.url = url
         self.channel_name = CHANNEL
         self._tail = LogTail(url)
 

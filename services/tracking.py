@@ -56,7 +56,7 @@ class UnknownProjection(CoordError):
 
 
 class Tracked(Struct, frozen=True, kw_only=True):
-    """A projection as it stands: its table holds exactly the events up to the position, as `code` folds them."""
+    """A projection as it stands: its table holds the events up to the position, as `code` folds them."""
 
     name: str
     version: int

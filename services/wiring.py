@@ -94,6 +94,7 @@ async def run_projector(doors: Doors, stop: asyncio.Event, ready: Ready) -> None
     from services.tables import connected as connected_to_tables
     from services.tracking import set_up
 
+    sys.setswitchinterval(SWITCH_INTERVAL_S)  # what folds and what writes take turns often
     log = await opened_log(doors, stop)
     projector = Projector(log, codec(), doors.database_url, PROJECTIONS)
     registry = new_registry()

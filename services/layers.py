@@ -55,6 +55,10 @@ class Layers:
         """The projects that stand on layers."""
         return sorted(self._of)
 
+    def until(self, position: int) -> "Layers":
+        """Those that there were at a position."""
+        return Layers(each for each in self._all if each.position <= position)
+
     def begun(self, project: str, position: int) -> Layer | None:
         """The layer that begins exactly there."""
         return next((each for each in self._of.get(project, ()) if each.position == position), None)

@@ -178,11 +178,15 @@ class Table(Generic[R]):
         if keys:
             connection.execute(self._keep, (until, _encode(keys).decode(), mark))
 
-    def scan(self, connection: Connection, project: str | None = None) -> Iterator[R]:
-        """Every row, or every row of a project, without holding them all. Needs a transaction around it."""
+    def scan(
+        self, connection: Connection, project: str | None = None, source: Composable | None = None
+    ) -> Iterator[R]:
+        """Every row, or every row of a project, without holding them all: in the table, or in another relation
+        of its columns. Needs a transaction around it.
+        """
         statement = SQL(
             "SELECT row_to_json(t)::text FROM {} t WHERE %(project)s::text IS NULL OR project = %(project)s"
-        ).format(self.identifier)
+        ).format(source or self.identifier)
         with connection.cursor(name="scan") as cursor:
             cursor.itersize = _SCAN_ROWS
             for (text,) in cursor.execute(statement, {"project": project}):

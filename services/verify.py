@@ -1,4 +1,7 @@
-"""Proof that the read models are what the log says: tables against a replay, row for row, field by field."""
+"""Proof that the read models are what the log says: tables against a replay, row for row, field by field.
+
+The rows of a project that was forked or restored are those that it reads through its layers.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -6,10 +9,11 @@ from typing import Any
 
 from msgspec import Struct
 from psycopg import IsolationLevel
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Literal
 
 from projections.framework import Key, Projection
 from services.codec import Codec
+from services.layers import Layers, read_layers, rows_of
 from services.log import EventLog
 from services.replay import Rows, replay
 from services.tables import Connection, Table, connected
@@ -65,6 +69,7 @@ def _differences(
     projections: Sequence[Projection[Any]],
     standing: dict[str, Tracked],
 ) -> Iterator[Difference]:
+    layers = read_layers(connection)
     for position in sorted({each.position for each in standing.values()}):
         together = [each for each in projections if standing[each.name].position == position]
         replayed = replay(log, codec, together, None, position)
@@ -74,12 +79,14 @@ def _differences(
                 yield Difference(projection=projection.name, table=found.version, replayed=projection.version)
             else:
                 table = Table(projection, found.table_name)
-                yield from _compare(connection, table, replayed[projection.name])
+                yield from _compare(connection, table, layers.until(position), replayed[projection.name])
 
 
-def _compare(connection: Connection, table: Table[Any], replayed: Rows) -> Iterator[Difference]:
+def _compare(
+    connection: Connection, table: Table[Any], layers: Layers, replayed: Rows
+) -> Iterator[Difference]:
     projection = table.projection
-    for row in table.scan(connection):
+    for row in _rows(connection, table, layers):
         key = projection.key_of(row)
         expected = replayed.pop(key, None)
         if expected is None:
@@ -93,3 +100,13 @@ def _compare(connection: Connection, table: Table[Any], replayed: Rows) -> Itera
                     )
     for key, expected in replayed.items():
         yield Difference(projection=projection.name, key=key, replayed=expected)
+
+
+def _rows(connection: Connection, table: Table[Any], layers: Layers) -> Iterator[Any]:
+    """What every project has, one after the other if it stands on layers."""
+    layered = layers.projects()
+    plain = SQL("(SELECT * FROM {} WHERE project <> ALL({}::text[]))")
+    sources = [plain.format(table.identifier, Literal(layered))]
+    sources += [rows_of(table, layers, project) for project in layered]
+    for source in sources:
+        yield from table.scan(connection, source=source)

@@ -245,12 +245,16 @@ async def _forked(system: System, traveller: Traveller, patience_s: float) -> As
     """
     moments = [traveller.instant() for _ in range(FORKS)]
     with Reads(system.database_url, pool_connections=1) as reads:
-        seconds = [
+        forks = [
             await _fork(system, reads, f"fork-{number}", traveller.sequence(moment), patience_s)
             for number, moment in enumerate(moments)
         ]
+    answered, seconds = zip(*forks, strict=True)
     slowest = max(seconds)
     plain = traveller.replay(Ask(view="queue", moment=moments[seconds.index(slowest)]))
+    yield Figure(
+        name="fork, to its own answer: median", value=median(answered), unit="s", at_most=True, detail=True
+    )
     name = "fork, to its first command and first view"
     yield Figure(name=f"{name}: median of {FORKS}", value=median(seconds), unit="s", at_most=True)
     yield Figure(
@@ -258,11 +262,14 @@ async def _forked(system: System, traveller: Traveller, patience_s: float) -> As
     )
 
 
-async def _fork(system: System, reads: Reads, name: str, sequence: int, patience_s: float) -> float:
-    """How long one takes (seconds)."""
+async def _fork(
+    system: System, reads: Reads, name: str, sequence: int, patience_s: float
+) -> tuple[float, float]:
+    """How long one takes until it is answered, and until it is in use (seconds)."""
     async with Caller(system.nats_url, name, "a1") as caller:
         began = perf_counter()
         await caller.ask("project.fork", {"origin": PROJECT, "sequence": sequence}, wait_s=patience_s)
+        answered_s = perf_counter() - began
         spawned = await caller.ask("agent.spawn", {"persona": "writing"})
         reads.read(name, "queue", {"min_position": spawned.position, "wait_s": MAX_WAIT_S})
-        return perf_counter() - began
+        return answered_s, perf_counter() - began

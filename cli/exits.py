@@ -26,7 +26,9 @@ MEANINGS: Mapping[int, str] = {
     INTERRUPTED: "interrupted with Ctrl-C",
 }
 
-_USAGE_CODES = {"bad_input", "bad_name", "bad_point", "payload_too_large", "invalid_config", "unknown_verb"}
+_USAGE_CODES = {
+    "bad_input", "bad_name", "bad_point", "bad_sql", "payload_too_large", "invalid_config", "unknown_verb",
+}  # fmt: skip
 _NOT_FOUND_CODES = {"not_found", "point_not_reached"}
 _UNAVAILABLE_CODES = {"not_running", "log_missing", "no_read_models", "state_unreadable"}
 _FAULT_CODES = {"internal_error", "fold_failed", "unknown_event", "unreadable_event"}

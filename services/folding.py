@@ -82,15 +82,15 @@ class Folder(Generic[R]):
     ) -> Changes:
         """Fold; reads from the table what is not remembered. Rows that were so at the mark are to be kept."""
         projection = self.table.projection
-        if projection.append_only:
-            rows: dict[Key, R] = {}
-            projection.fold_into(rows, touches)
-            return Changes(self.table.pack([*rows.values()]), (), mark)
+        if self._only_adds(touches, layers):
+            added: dict[Key, R] = {}
+            projection.fold_into(added, touches)
+            return Changes(self.table.pack([*added.values()]), (), mark)
         before = self._find(connection, {key for _, key, _ in touches}, layers)
         rows = dict(before)
         projection.fold_into(rows, touches)
         changed = {key: row for key, row in rows.items() if row is not before.get(key)}
-        packed = self.table.pack([*changed.values()])
+        packed = self.table.pack([*changed.values()], replacing=True)
         self._cache.keep(rows, packed.bytes)
         return Changes(packed, self._to_keep(changed.keys(), before, mark), mark)
 
@@ -102,6 +102,13 @@ class Folder(Generic[R]):
     def forget(self) -> None:
         """Read rows from the table again."""
         self._cache.clear()
+
+    def _only_adds(self, touches: Sequence[Touch], layers: Layers) -> bool:
+        """Whether no row can be there yet: after a restore even one may be that is made once only."""
+        projection = self.table.projection
+        if not projection.append_only or projection.record:
+            return projection.append_only
+        return not any(layers.restored(project) for project in {key[0] for _, key, _ in touches})
 
     def _find(self, connection: Connection, keys: Collection[Key], layers: Layers) -> dict[Key, R]:
         """Rows that are remembered, or from the table, or from what their project stands on."""

@@ -59,6 +59,10 @@ class Layers:
         """Those that there were at a position."""
         return Layers(each for each in self._all if each.position <= position)
 
+    def restored(self, project: str) -> bool:
+        """Whether the project went back in its own history."""
+        return any(each.restored for each in self._of.get(project, ()))
+
     def begun(self, project: str, position: int) -> Layer | None:
         """The layer that begins exactly there."""
         return next((each for each in self._of.get(project, ()) if each.position == position), None)
@@ -154,10 +158,11 @@ def _own(
     live = selected.format(whose, rest, table.identifier, *own)
     if at is None:
         return [live]
-    if table.projection.key == ("position",):  # made there: so the key's index finds them
+    stays = table.projection.append_only and table.projection.record
+    if stays and table.projection.key == ("position",):  # made there: so the key's index finds them
         return [live + SQL(" AND position <= {}").format(Literal(at))]
     live += SQL(" AND _since <= {}").format(Literal(at))
-    if table.projection.append_only:
+    if stays:
         return [live]
     past = selected.format(whose, rest, table.past, *own)
     if by_key:

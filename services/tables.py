@@ -156,9 +156,9 @@ class Table(Generic[R]):
         rows = [self._decode(text) for (text,) in connection.execute(statement)]
         return {self.projection.key_of(row): row for row in rows}
 
-    def pack(self, rows: Sequence[R]) -> "Packed":
-        """Rows, made ready to be sent."""
-        if self.projection.append_only:
+    def pack(self, rows: Sequence[R], *, replacing: bool = False) -> "Packed":
+        """Rows, made ready to be sent; `replacing` if even those that are only ever added may be there."""
+        if self.projection.append_only and not replacing:
             return Packed(rows=rows)
         chunks = [*_chunks(rows)]
         return Packed(chunks=chunks, bytes=sum(map(len, chunks)))

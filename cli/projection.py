@@ -52,6 +52,10 @@ def rebuild(context: Context, names: tuple[str, ...], everything: bool) -> None:
 
     if bool(names) == everything:
         raise click.UsageError("Name the projections to rebuild, or say --all.")
+    from services.tuning import collect_seldom, switch_often
+
+    collect_seldom()
+    switch_often()
     url = context.doors().database_url
     chosen = _named(names)
     title = chosen[0].name if len(chosen) == 1 else f"{len(chosen)} projections"
@@ -75,8 +79,10 @@ def verify(context: Context, names: tuple[str, ...]) -> None:
     """
     import msgspec
 
+    from services.tuning import collect_seldom
     from services.verify import verify as differences
 
+    collect_seldom()
     with opened_log(context) as log:
         found = differences(log, new_codec(), context.doors().database_url, _named(names))
     rows = [msgspec.to_builtins(each) for each in found]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from msgspec import Meta, Struct
 
-from projections.framework import Projection
+from projections.framework import Key, Projection
 
 R = TypeVar("R", bound=Struct)
 
@@ -81,6 +81,13 @@ class View(Generic[R]):
             else:
                 values = value if isinstance(value, tuple) else (value,)
                 yield Filter(self.compares.get(name, (name,)), values)
+
+    def keys(self, project: str, page: Page) -> list[Key] | None:
+        """The keys of all rows that can pass, if the parameters say so much."""
+        for each in self.filters(page):
+            if each.columns == self.projection.key and not each.search:
+                return [(project, value) for value in each.values]
+        return None
 
     def select(self, rows: Iterable[R], page: Page) -> list[Struct]:
         """The rows that the parameters choose among these, in order."""

@@ -125,6 +125,7 @@ class _Build:
             self._catch_up()
             for table in self._tables:
                 table.create_indexes(self._writing)
+                self._writing.execute(SQL("ANALYZE {}, {}").format(table.identifier, table.past))
             if self._swap():
                 return True
         except BaseException:

@@ -5,7 +5,6 @@ the supervisor does, and the service then ends too.
 """
 
 import asyncio
-import gc
 import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine
@@ -14,12 +13,10 @@ from typing import Any
 
 import uvloop
 
+from services.tuning import collect_seldom
 from services.waiting import ToldToStop, first_of
 
 STOP_TIMEOUT_S = 25.0
-
-GC_THRESHOLDS = (50_000, 20, 50)
-"""Ledgers and caches are large and hold no cycles: looking often takes long and finds nothing."""
 
 DONE = 0
 FAILED = 1
@@ -45,7 +42,7 @@ def serve(service: Service, *, ready_fd: int | None = None, life_fd: int | None 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine on the event loop that services use."""
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_seldom()
     uvloop.run(main)
 
 

@@ -141,6 +141,8 @@ class Travel:
                 system = self.point(view.projection, SYSTEM_PROJECT, point.position)
                 rows += self._all(system).values()
             return view.select(rows, page)
+        if (keys := view.keys(point.project, page)) is not None:
+            return view.select(self.changed(point, keys).values(), page)
         changed = self.changed(point)
         listed = [*changed.values()]
         if self._connection is not None and point.parts:

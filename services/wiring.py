@@ -7,7 +7,6 @@ there, because a process should not load the others' libraries.
 
 import asyncio
 import logging
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -25,10 +24,10 @@ from services.doors.reports import ReportDoor
 from services.link import disconnect
 from services.log import EventLog
 from services.serving import Ready
+from services.tuning import switch_often
 from services.waiting import ToldToStop, either, first_of, unless
 
 WRITER_LOCK = "coord.writer"
-SWITCH_INTERVAL_S = 0.00003
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 2.0
 
@@ -46,7 +45,7 @@ async def run_writer(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
     from services.terms import Leader
     from services.writer import Writer
 
-    sys.setswitchinterval(SWITCH_INTERVAL_S)  # the event loop and the committing thread take turns often
+    switch_often()
     registry = new_registry()
     metrics = WriterMetrics(registry)
     leader = Leader(Leadership(doors.database_url, WRITER_LOCK))
@@ -94,7 +93,7 @@ async def run_projector(doors: Doors, stop: asyncio.Event, ready: Ready) -> None
     from services.tables import connected as connected_to_tables
     from services.tracking import set_up
 
-    sys.setswitchinterval(SWITCH_INTERVAL_S)  # what folds and what writes take turns often
+    switch_often()
     log = await opened_log(doors, stop)
     projector = Projector(log, codec(), doors.database_url, PROJECTIONS)
     registry = new_registry()

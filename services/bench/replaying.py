@@ -5,7 +5,6 @@ figure stands what plain replay from the beginning takes for the same, measured 
 """
 
 import asyncio
-import gc
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,8 +31,8 @@ from services.codec import Codec
 from services.log import EventLog
 from services.reads import Reads
 from services.replay import REPLAY_BATCH_EVENTS, Rows
-from services.serving import GC_THRESHOLDS
 from services.tables import connected
+from services.tuning import collect_seldom
 
 PROJECT = "history"
 FULL_EVENTS = 1_000_000
@@ -65,7 +64,7 @@ async def measure(system: System, events: int, note: Callable[[str], None]) -> A
 
     This process folds as the services do, and so its garbage is collected as theirs is.
     """
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_seldom()
     codec, patience_s = Codec(EVENTS, upcast), SETTLE_TIMEOUT_S + events / SLOWEST_EVENTS_PER_S
     with _opened(system) as log:
         note(f"a history of {events:,} events, made and projected")

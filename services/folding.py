@@ -92,7 +92,7 @@ class Folder(Generic[R]):
         changed = {key: row for key, row in rows.items() if row is not before.get(key)}
         packed = self.table.pack([*changed.values()], replacing=True)
         self._cache.keep(rows, packed.bytes)
-        return Changes(packed, self._to_keep(changed.keys(), before, mark), mark)
+        return Changes(packed, self._to_keep(changed.keys(), before, mark, layers), mark)
 
     def write(self, connection: Connection, changes: Changes, end: int) -> None:
         """Write what was prepared; the rows are as they are at the end. Needs a transaction around it."""
@@ -100,8 +100,9 @@ class Folder(Generic[R]):
         self.table.write(connection, changes.rows, end)
 
     def forget(self) -> None:
-        """Read rows from the table again."""
+        """Read rows from the table again, and keep what is to be kept."""
         self._cache.clear()
+        self._changed_since_mark.clear()
 
     def _only_adds(self, touches: Sequence[Touch], layers: Layers) -> bool:
         """Whether no row can be there yet: after a restore even one may be that is made once only."""
@@ -125,15 +126,17 @@ class Folder(Generic[R]):
             rows |= self.table.load(connection, some, rows_of(self.table, layers, project, by_key=True))
         return rows
 
-    def _to_keep(self, changed: Collection[Key], before: Collection[Key], mark: int) -> list[Key]:
-        """Rows that change for the first time after the mark."""
+    def _to_keep(
+        self, changed: Collection[Key], before: Collection[Key], mark: int, layers: Layers
+    ) -> list[Key]:
+        """Rows that change for the first time after the mark; also those that a restore took out of sight."""
         if mark != self._mark:
             self._mark = mark
             self._changed_since_mark.clear()
         if not mark:
             return []
         known = self._changed_since_mark
-        kept = [key for key in changed if key in before and key not in known]
+        kept = [key for key in changed if key not in known and (key in before or layers.restored(key[0]))]
         known.update(changed)
         return kept
 

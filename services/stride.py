@@ -23,7 +23,7 @@ _TURNS = (ProjectForked, ProjectRestored)
 class Stride(Struct, frozen=True, kw_only=True):
     """Events to be folded in one transaction, and the positions before and after them.
 
-    `mark` is the last mark before them. If they begin with a fork or a restore, `layer` is what the project
+    `mark` is the last mark before them, `layers` are those of then. If they begin with a fork or a restore, `layer` is what the project
     stands on from there, and what is to be folded before them is `again`, for records `told_again`.
     """
 
@@ -48,7 +48,7 @@ class Pacer:
     def stride(self, batch: Sequence[Recorded], position: int, end: int, *, made: int = 0) -> Stride:
         """How far the batch that leads from a position to the end may be folded at once.
 
-        `made` is a mark before it that may not be written yet.
+        `made` is a mark that may not be written yet.
         """
         marks = marks_around(self._connection, position)
         if marks.next is not None and marks.next < end:
@@ -62,8 +62,8 @@ class Pacer:
             batch=batch,
             start=position,
             end=end,
-            mark=max(marks.last, made),
-            layers=read_layers(self._connection),
+            mark=max(marks.last, made if made <= position else 0),
+            layers=read_layers(self._connection).until(position),
         )
         return self._turned(plain) if begins_with_turn(batch) else plain
 

@@ -110,14 +110,18 @@ def test_whichever_checkpoints_are_given_up_the_past_is_the_same(
     assert answers(log, connection, project, positions) == before
 
 
-def test_a_fork_is_what_its_origin_was_before_it_began(
-    log: EventLog, database_url: str, connection: Connection
+@pytest.mark.parametrize("checkpoint_events", [17, 40])
+def test_forks_and_restores_stand_without_checkpoints(
+    log: EventLog, database_url: str, connection: Connection, checkpoint_events: int
 ) -> None:
     branched(log)
-    projected(log, database_url, 17)
-    for position in range(20):
-        ((rows, _),) = answers(log, connection, "side", [position])
-        assert rows == replay(log, CODEC, PROJECTIONS, "side", position)
+    projected(log, database_url, checkpoint_events)
+    places = [(project, position) for project in ("main", "side") for position in range(log.head() + 1)]
+    for cuts in (checkpoints(connection)[::2], checkpoints(connection)):
+        for project, position in Random(5).sample(places, 40):
+            ((rows, _),) = answers(log, connection, project, [position])
+            assert rows == replay(log, CODEC, PROJECTIONS, project, position), (project, position)
+        prune(connection, PROJECTIONS, [each.position for each in cuts])
 
 
 def test_a_checkpoint_tells_when_its_event_was_and_what_all_of_them_take(

@@ -87,13 +87,14 @@ def read_layers(connection: Connection) -> Layers:
         return Layers(cursor.execute("SELECT project, position, source, mark, restored FROM coord.layers"))
 
 
-def add_layer(connection: Connection, layer: Layer) -> None:
-    """Note a layer, unless the projector of another projection has: then that one holds for all."""
+def add_layer(connection: Connection, layer: Layer) -> bool:
+    """Note a layer; false if the projector of another projection has noted another, which holds for all."""
     connection.execute(
         "INSERT INTO coord.layers (project, position, source, mark, restored)"
         " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
         (layer.project, layer.position, layer.source, layer.mark, layer.restored),
     )
+    return read_layers(connection).begun(layer.project, layer.position) == layer
 
 
 def rows_of(

@@ -267,22 +267,32 @@ class _Session:
         *,
         cut: bool,
     ) -> bool:
-        """False, and nothing is written, if a projection is not where it was, or a mark came or went."""
+        """False, and nothing is written, if a projection is not where it was, or a mark came or went.
+
+        No mark is cut where a projection of other code is past it.
+        """
         with self._writing.transaction():
-            if tracked(self._writing, list(group), lock=True) != group:
+            standing = tracked(self._writing, None if cut else list(group), lock=True)
+            if any(standing.get(name) != each for name, each in group.items()):
                 return False
-            if marks_around(self._writing, done.start).last != done.mark:
+            if not self._stands(done):
                 return False
-            if done.layer is not None:
-                if marks_around(self._writing, done.layer.mark).last != done.layer.mark:
-                    return False
-                add_layer(self._writing, done.layer)
             for folder, changes in work:
                 folder.write(self._writing, changes, done.end)
-            if cut:
+            if cut and all(each.position <= done.end for each in standing.values()):
                 mark(self._writing, done.end)
             advance(self._writing, list(group), done.end)
         return True
+
+    def _stands(self, done: Stride) -> bool:
+        """Whether marks and layers are as they were when the stride was measured; its own layer is noted."""
+        around = marks_around(self._writing, done.start)
+        if around.last != done.mark or (around.next is not None and around.next < done.end):
+            return False
+        if done.layer is None:
+            return True
+        below = marks_around(self._writing, done.layer.mark).last
+        return below == done.layer.mark and add_layer(self._writing, done.layer)
 
 
 class _Rebuilds:

@@ -30,10 +30,10 @@ from projections.queue import QUEUE, QUEUE_VIEW, QueueParams
 from projections.settings import SettingParams
 from projections.views import MAX_ROWS, MAX_WAIT_S, Filter, Page, View
 from services.errors import BadInput, Unavailable, UnknownView
-from services.layers import parts_of, read_layers, union
+from services.layers import NO_LAYERS, parts_of, read_layers, union
 from services.listing import all_rows, chosen, query, served
 from services.tables import Connection
-from services.tracking import PROJECTED
+from services.tracking import PROJECTED, tracked
 
 POOL_CONNECTIONS = 8
 TIMEOUT_S = 5.0
@@ -232,7 +232,9 @@ def _parts(connection: Connection, projection: Projection[Any], project: str) ->
     layers = read_layers(connection)
     if layers.under(project, record=projection.record) is None:
         return []
-    return parts_of(served(projection), layers, project)
+    standing = tracked(connection, [projection.name]).get(projection.name)
+    known = layers.until(standing.position) if standing else NO_LAYERS
+    return parts_of(served(projection), known, project)
 
 
 def _query(

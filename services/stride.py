@@ -23,8 +23,9 @@ _TURNS = (ProjectForked, ProjectRestored)
 class Stride(Struct, frozen=True, kw_only=True):
     """Events to be folded in one transaction, and the positions before and after them.
 
-    `mark` is the last mark before them, `layers` are those of then. If they begin with a fork or a restore, `layer` is what the project
-    stands on from there, and what is to be folded before them is `again`, for records `told_again`.
+    `mark` is the last mark before them, `layers` are those of then. If they begin with a fork or a restore,
+    `layer` is what the project stands on from there, and what is to be folded before them is `again`, for
+    records `told_again`.
     """
 
     batch: Sequence[Recorded]
@@ -58,17 +59,18 @@ class Pacer:
             if place and isinstance(recorded.event, _TURNS):
                 batch, end = batch[:place], batch[place - 1].position
                 break
+        layers = read_layers(self._connection)
         plain = Stride(
             batch=batch,
             start=position,
             end=end,
             mark=max(marks.last, made if made <= position else 0),
-            layers=read_layers(self._connection).until(position),
+            layers=layers.until(position),
         )
-        return self._turned(plain) if begins_with_turn(batch) else plain
+        return self._turned(plain, layers) if begins_with_turn(batch) else plain
 
-    def _turned(self, plain: Stride) -> Stride:
-        """The stride from a fork or a restore on."""
+    def _turned(self, plain: Stride, layers: Layers) -> Stride:
+        """The stride from a fork or a restore on; other projections may have met it, and noted its layer."""
         turn = plain.batch[0]
         event, project, log = turn.event, turn.project, self._log
         assert isinstance(event, ProjectForked | ProjectRestored)  # the caller has looked
@@ -77,7 +79,7 @@ class Pacer:
             return plain  # its past was imported into its own stream
         segments = lineage.effective(event.sequence)
         point = log.at_sequence(project, event.sequence)
-        layer = plain.layers.begun(project, turn.position)
+        layer = layers.begun(project, turn.position)
         if layer is None:
             base = nearest_base(log, self._connection, segments, point, reached=plain.start)
             layer = Layer(

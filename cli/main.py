@@ -29,7 +29,7 @@ SECTIONS = {
     },
     "Travel": {
         "timeline": "cli.timeline", "step": "cli.step", "compare": "cli.compare",
-        "sql": "cli.sql", "checkpoint": "cli.checkpoint",
+        "diff": "cli.diff", "sql": "cli.sql", "checkpoint": "cli.checkpoint",
         "bookmark": "cli.bookmark", "fork": "cli.turns", "restore": "cli.turns", "export": "cli.export",
     },
     "Set up": {"import": "cli.importing", "completion": "cli.completion"},

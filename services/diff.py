@@ -15,7 +15,7 @@ from projections.changes import RowChange, change_of
 from projections.framework import Key, Projection
 from projections.views import Filter, View
 from services.codec import Codec
-from services.deltas import Deltas
+from services.deltas import FEW_LOOPS, Deltas
 from services.layers import NO_LAYERS, read_layers
 from services.listing import served
 from services.log import EventLog
@@ -87,13 +87,13 @@ def diff(
     """What differs between two places in these views; of each, the first rows that differ."""
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        connection.execute(FEW_LOOPS)
         standing = _standing(connection)
-        layers = read_layers(connection) if standing else NO_LAYERS
+        deltas = Deltas(connection, read_layers(connection) if standing else NO_LAYERS, left.project)
         one, other = (
-            Side(log, codec, connection, each.project, each.position, left.project, standing, layers)
+            Side(log, codec, connection, each.project, each.position, left.project, standing, deltas)
             for each in (left, right)
         )
-        deltas = Deltas(connection, layers, left.project)
         found = {
             name: _compare(deltas, one, other, VIEWS[name], entity, limit_rows)
             for name in dict.fromkeys(views)

@@ -7,14 +7,13 @@ which are folded in memory. Several projections share a tail. It reads, and chan
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from psycopg.sql import Composable
-
 from domain.lineage import Segment, Segments
 from domain.messages import Recorded
-from projections.framework import Key, Projection, Touch
+from projections.catalog import PROJECTIONS
+from projections.framework import Folds, Key, Projection, Touch
 from services.bases import NOTHING, Base, events_after, nearest_base
 from services.codec import Codec
-from services.layers import Layers, rows_of
+from services.deltas import Deltas
 from services.listing import served
 from services.log import EventLog
 from services.replay import Rows
@@ -24,7 +23,7 @@ from services.tables import Connection
 class Side:
     """A project right after the event at a position, read once for all projections.
 
-    Its rows and events are told under the name `named`. `standing` says how far the tables have come that may
+    Its rows are told under the name `named`. `standing` says how far the tables have come that may
     be read.
     """
 
@@ -37,7 +36,7 @@ class Side:
         position: int,
         named: str,
         standing: Mapping[str, int],
-        layers: Layers,
+        deltas: Deltas,
     ) -> None:
         self.project = project
         self.position = position
@@ -48,7 +47,7 @@ class Side:
         self._codec = codec
         self._connection = connection
         self._standing = standing
-        self._layers = layers
+        self._deltas = deltas
         self._bases: dict[tuple[bool, int], Base] = {}
         self._tails: dict[tuple[bool, Base], list[Recorded]] = {}
         self._touched: dict[str, list[Touch]] = {}
@@ -82,25 +81,15 @@ class Side:
         """The keys of the rows that the tail touches."""
         return {key for _, key, _ in self._touches(projection)}
 
-    def source(self, projection: Projection[Any]) -> Composable | None:
-        """The relation of the rows at the mark, to be asked for rows by their keys; None without a mark."""
-        base = self.base(projection)
-        if not base.mark:
-            return None
-        table = served(projection)
-        return rows_of(table, self._layers, base.stream, at=base.mark, named=self.named, by_key=True)
-
     def rows(self, projection: Projection[Any], keys: Collection[Key]) -> Rows:
         """The rows there are of these keys."""
-        source, rows = self.source(projection), dict[Key, Any]()
-        if source is not None:
-            rows = served(projection).load(self._connection, keys, source)
+        rows = self._deltas.load(served(projection), self.base(projection), keys)
         projection.fold_into(rows, (touch for touch in self._touches(projection) if touch[1] in keys))
         return rows
 
     def events(self, segments: Segments, after: int) -> list[Recorded]:
         """Its events that stand in these segments after a sequence."""
-        return events_after(self._log, self._codec, self.named, segments, after, self.position)
+        return events_after(self._log, self._codec, self.project, segments, after, self.position)
 
     def last_event(self) -> Recorded | None:
         """The last event that its state includes."""
@@ -112,9 +101,12 @@ class Side:
         return [self._codec.decode(row) for row in self._log.read_at(self.project, sequences)]
 
     def _touches(self, projection: Projection[Any]) -> list[Touch]:
-        """What the tail does to the rows of a projection."""
+        """What the tail does to the rows of a projection; found for all that share it."""
         if projection.name not in self._touched:
-            self._touched[projection.name] = projection.touches(self.tail(projection))
+            base, record = self.base(projection), projection.record
+            sharing = [each for each in PROJECTIONS if each.record == record and self.base(each) == base]
+            touches = Folds(sharing).touches(self.tail(projection))
+            self._touched |= {each.name: some for each, some in zip(sharing, touches, strict=True)}
         return self._touched[projection.name]
 
 

@@ -8,13 +8,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
-from psycopg.sql import SQL
 
 from domain.lineage import Segments, includes
 from domain.messages import Recorded
 from projections.activity import ACTIVITY
 from projections.framework import Folds, Key, Projection
-from projections.handoffs import HANDOFFS
 from services.sides import Side, common, following
 from services.tables import Connection
 
@@ -23,16 +21,13 @@ EVENTS_A_ROW = 5
 _LATEST_EVENTS = 2_000
 _EVENTS_A_THING = 8
 
-_ABOUT = SQL(
-    "SELECT sequence FROM unnest(%s::text[]) AS thing (name), LATERAL ("
-    " SELECT sequence FROM ("
-    "  SELECT sequence FROM {} t WHERE entity = thing.name AND sequence > %s OFFSET 0"  # found by the thing
-    " ) AS about ORDER BY sequence DESC LIMIT %s) AS latest"
-)
-_HANDOFFS = SQL(
-    "SELECT handoff FROM unnest(%s::text[]) AS thing (name),"
-    " LATERAL (SELECT handoff FROM {} t WHERE task = thing.name OFFSET 0) AS about"
-)
+_ABOUT = """
+SELECT sequence FROM (
+    SELECT sequence, row_number() OVER (PARTITION BY entity ORDER BY sequence DESC) AS place
+    FROM coord.activity WHERE project = %s AND entity = ANY(%s) AND sequence BETWEEN %s AND %s
+) AS about WHERE place <= %s
+"""
+_HANDOFFS = "SELECT handoff FROM coord.handoffs WHERE project = %s AND task = ANY(%s)"
 
 _Keys = Mapping[str, Collection[Key]]
 """The keys of rows by the names of their projections, without the project."""
@@ -91,21 +86,21 @@ class Tracer:
             return
         names = {each.name for each in projections}
         few = {row for row, events in found.items() if row[0] in names and len(events) <= EVENTS_A_ROW}
-        sequences = [each for each in self._about(few) if each <= latest and includes(segments, each)]
-        _note(projections, self._side.read(sequences), found)
+        sequences = self._about({str(part) for _, key in few for part in key}, segments)
+        _note(projections, self._side.read([each for each in sequences if each <= latest]), found)
 
-    def _about(self, rows: Collection[tuple[str, Key]]) -> list[int]:
-        """The sequences of the last events about the things that these rows are of."""
-        activity, handoffs = self._side.source(ACTIVITY), self._side.source(HANDOFFS)
-        if activity is None:
-            return []
-        things = {str(part) for _, key in rows for part in key}
-        if handoffs is not None:
-            found = self._connection.execute(_HANDOFFS.format(handoffs), ([*things],)).fetchall()
-            things |= {handoff for (handoff,) in found}
-        asked = ([*things], self._since[False], _EVENTS_A_THING)
-        found = self._connection.execute(_ABOUT.format(activity), asked).fetchall()
-        return [sequence for (sequence,) in found]
+    def _about(self, things: set[str], segments: Segments) -> list[int]:
+        """The sequences of the last events about these things, and about their handoffs, as far as known."""
+        fetch = self._connection.execute
+        for stream in {each.stream for each in segments}:
+            things |= {handoff for (handoff,) in fetch(_HANDOFFS, (stream, [*things])).fetchall()}
+        return [
+            sequence
+            for each in segments
+            for (sequence,) in fetch(
+                _ABOUT, (each.stream, [*things], each.first, each.last, _EVENTS_A_THING)
+            ).fetchall()
+        ]
 
     def _segments(self, *, record: bool) -> Segments:
         return following(self._side.segments(record=record), self._since[record])

@@ -1,4 +1,4 @@
-"""Checkpoints and SQL at a point, as people use them."""
+"""Checkpoints, SQL at a point and differences between points, as people use them."""
 
 import pytest
 
@@ -49,3 +49,31 @@ def test_sql_is_asked_at_any_point(busy: Shell) -> None:
     refused = busy.json("sql", "select state from queue", code=2)
     assert (refused["error"]["code"], refused["error"]["at"]) == ("bad_sql", "8")
     assert "at most 3600 s" in busy.error("sql", statement, "--timeout", "2h", code=2)
+
+
+def test_a_difference_is_told_field_by_field_with_its_events(busy: Shell) -> None:
+    told = busy("diff", "#2", "now", "--view", "queue").splitlines()
+    assert told[0].startswith(f"A: {busy.project} at position ")
+    assert told[2] == "The same events up to #2."
+    assert "Queue: 1 added, 1 changed" in told
+    (status,) = [line.split() for line in told if line.split()[:1] == ["status"] and "→" in line]
+    assert status == ["status", "queued", "→", "completed"]
+    assert [line.split()[1] for line in told if line.split()[:1] == [">"]] == ["#3", "#4", "#5"]
+    (row,) = busy.json("diff", "now", "#4", "--entity", "t2")["views"]["queue"]["rows"]
+    assert (row["key"], row["what"], row["fields"]["status"]) == (
+        ["t2"],
+        "removed",
+        {"old": "queued", "new": None},
+    )
+    assert [(each["side"], each["event"]) for each in row["events"]] == [("left", "task.enqueued")]
+    assert busy("diff", "#3", "#3").splitlines()[-1] == "Nothing differs."
+
+
+def test_a_fork_differs_from_its_origin_by_what_each_did_since(busy: Shell) -> None:
+    side = f"{busy.project}-side"
+    busy("fork", "--at", "#5", "--as", side)
+    busy("task", "add", "Three", "--id", "t3", "--project", side)
+    found = busy.json("diff", "now", "now", "--with-project", side, "--view", "queue")
+    assert (found["common_sequence"], found["right"]["project"]) == (5, side)
+    assert [(each["side"], each["event"]) for each in found["turns"]] == [("right", "project.forked")]
+    assert [(row["key"], row["what"]) for row in found["views"]["queue"]["rows"]] == [(["t3"], "added")]

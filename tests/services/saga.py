@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from msgspec.structs import replace
+from psycopg.sql import SQL, Identifier
 
 from domain.agents import SpawnAgent
 from domain.decider import check_turn, evolve, turn
@@ -18,7 +19,10 @@ from domain.lineage import Fork, Lineage, Restore, Turn, includes, trace
 from domain.messages import Command, Context, Recorded
 from domain.project import Bounds, ForkProject, ProjectCommand, ProjectForked, ProjectRestored, RestoreProject
 from domain.tasks.commands import EnqueueTask
+from projections.catalog import PROJECTIONS
 from services.log import EventLog
+from services.tables import connected
+from services.tracking import set_up
 from tests.projections.stories import Story
 from tests.services.stories import stored
 from tests.services.test_law import AGENTS, DEEDS, PAUSES_S, Chance
@@ -163,6 +167,16 @@ def random_saga(random: Random, length: int, values: Sequence[Any], texts: Seque
         else:
             _work(saga, project, Chance(saga.stories[project].ledger, random, values, texts))
     return saga
+
+
+def emptied(url: str) -> None:
+    """Make a database, which may be without tables yet, as if nothing had ever happened."""
+    with connected(url) as connection:
+        set_up(connection, PROJECTIONS)
+        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'coord'").fetchall()
+        names = [Identifier("coord", name) for (name,) in found if name != "projections"]
+        connection.execute(SQL("TRUNCATE {} RESTART IDENTITY").format(SQL(", ").join(names)))
+        connection.execute("UPDATE coord.projections SET position = 0")
 
 
 def _work(saga: Saga, project: str, chance: Chance) -> None:

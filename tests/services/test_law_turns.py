@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from psycopg.sql import SQL, Identifier
 
 from projections.catalog import PROJECTIONS, VIEWS
 from projections.framework import Key, Projection
@@ -24,11 +23,11 @@ from services.reads import shape, view_params
 from services.rebuild import rebuild
 from services.replay import Rows, replay
 from services.tables import Connection, connected
-from services.tracking import set_up, tracked
+from services.tracking import tracked
 from services.travel import Travel
 from services.verify import verify
 from tests.services.running import CODEC
-from tests.services.saga import Saga, random_saga
+from tests.services.saga import Saga, emptied, random_saga
 from tests.services.test_law import StopAfter, free, text
 
 POSITIONS = 3
@@ -61,16 +60,6 @@ def log(url: str) -> Iterator[EventLog]:
     log.create_tables()
     yield log
     log.close()
-
-
-def emptied(url: str) -> None:
-    """As if nothing had ever happened."""
-    with connected(url) as connection:
-        set_up(connection, PROJECTIONS)
-        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'coord'").fetchall()
-        names = [Identifier("coord", name) for (name,) in found if name != "projections"]
-        connection.execute(SQL("TRUNCATE {} RESTART IDENTITY").format(SQL(", ").join(names)))
-        connection.execute("UPDATE coord.projections SET position = 0")
 
 
 class Trial:
@@ -185,7 +174,7 @@ def random_histories(examples: int, length: st.SearchStrategy[int]) -> Callable[
     return lambda test: set_up(given_it(test))
 
 
-@random_histories(8, st.integers(30, 120))
+@random_histories(6, st.integers(30, 120))
 def test_the_past_is_the_same_by_whatever_way(
     log: EventLog, url: str, random: Random, length: int, values: list[Any], texts: list[str]
 ) -> None:

@@ -55,10 +55,13 @@ def diff(
 
     For example: coordctl diff "1h ago" now --view queue
     """
+    from domain.errors import UnknownProject
     from services.diff import Place
 
     project = with_project or context.project
     with opened_log(context) as log:
+        if with_project and log.project_head(with_project) == (0, 0):
+            raise UnknownProject(project=with_project)
         one = Place(context.project, resolved(log, context.project, left))
         other = Place(project, resolved(log, project, right))
     found = _find(context, one, other, views, entity, limit)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import psycopg
 from msgspec import Struct
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Composed
 
 from domain.errors import CoordError
 from projections.framework import Projection
@@ -32,8 +32,9 @@ SELECT position, cut_at, state FROM coord.checkpoints LEFT JOIN LATERAL (
     SELECT state FROM coord.events WHERE notification_id <= position ORDER BY notification_id DESC LIMIT 1
 ) AS last ON true ORDER BY position
 """
-_MEASURE = SQL("SELECT (SELECT count(*) FROM {past}), pg_total_relation_size({name}::regclass)")
-_LOG_BYTES = "SELECT pg_total_relation_size('coord.events')"
+_COUNT = SQL("SELECT count(*) FROM {}")
+_SIZE = SQL("SELECT pg_total_relation_size({}::regclass)")
+_LOG = "coord.events"
 _FORGET = SQL(
     "DELETE FROM {past} p WHERE NOT EXISTS"
     " (SELECT FROM coord.marks m WHERE p._since <= m.position AND m.position < p._until)"
@@ -88,14 +89,12 @@ def checkpoints(connection: Connection) -> list[Checkpoint]:
 def kept(connection: Connection, projections: Sequence[Projection[Any]]) -> Kept:
     """What is kept now, for checkpoints and for what forks and restores stand on. Raises NoReadModels."""
     standing = tracked(connection, [each.name for each in projections])
-    rows = size_bytes = 0
-    for table in _tables(projections, standing):
-        found = connection.execute(_MEASURE.format(past=table.past, name=table.past.as_string())).fetchone()
-        assert found is not None  # a SELECT without FROM has one row
-        rows, size_bytes = rows + found[0], size_bytes + found[1]
-    log = connection.execute(_LOG_BYTES).fetchone()
-    assert log is not None
-    return Kept(rows=rows, bytes=size_bytes, log_bytes=log[0])
+    tables = [table.past for table in _tables(projections, standing)]
+    return Kept(
+        rows=sum(_number(connection, _COUNT.format(past)) for past in tables),
+        bytes=sum(_number(connection, _SIZE.format(past.as_string())) for past in tables),
+        log_bytes=_number(connection, _SIZE.format(_LOG)),
+    )
 
 
 def cut(connection: Connection, projections: Sequence[Projection[Any]]) -> Checkpoint:
@@ -115,20 +114,34 @@ def cut(connection: Connection, projections: Sequence[Projection[Any]]) -> Check
 def prune(connection: Connection, projections: Sequence[Projection[Any]], positions: Collection[int]) -> int:
     """Give up these checkpoints and the rows that only they kept; returns how many rows that were.
 
-    What forks and restores stand on stays. The projector is held up only while the checkpoints go: the rows,
-    which nobody reads then, take longer.
+    What forks and restores stand on stays. The projector is held up while the checkpoints go, and while a
+    table of which most rows went is written anew, to give their space back.
     """
     with connection.transaction():
         standing = _locked(connection, projections)
         connection.execute("DELETE FROM coord.checkpoints WHERE position = ANY(%s)", (list(positions),))
-    gone = 0
-    for projection in projections:
-        served = Table(projection, projection.name)
-        gone += connection.execute(_FORGET.format(past=served.past)).rowcount
-    for table in _tables(projections, standing):
-        with suppress(psycopg.errors.UndefinedTable):  # a rebuild has put another in its place
-            connection.execute(SQL("VACUUM {}").format(table.past))
+    connection.execute(SQL("SET lock_timeout = {}").format(f"{_LOCK_TIMEOUT_S}s"))
+    gone = sum(_forget(connection, table) for table in _tables(projections, standing))
+    connection.execute("RESET lock_timeout")
     return gone
+
+
+def _forget(connection: Connection, table: Table[Any]) -> int:
+    """Remove the rows that no mark needs, which nobody reads any more; returns how many that were."""
+    served = Table(table.projection, table.projection.name)  # it stands for whichever table is served
+    gone = connection.execute(_FORGET.format(past=served.past)).rowcount
+    left = _number(connection, _COUNT.format(served.past))
+    # What else is reading the table, or has replaced it, matters more than the space.
+    with suppress(psycopg.errors.UndefinedTable, psycopg.errors.LockNotAvailable):
+        how = SQL("VACUUM (FULL) {}" if gone > left else "VACUUM {}")
+        connection.execute(how.format(table.past))
+    return gone
+
+
+def _number(connection: Connection, statement: Composed) -> int:
+    found = connection.execute(statement).fetchone()
+    assert found is not None  # a count has one row, and so has a SELECT without FROM
+    return int(found[0])
 
 
 def _locked(connection: Connection, projections: Sequence[Projection[Any]]) -> dict[str, Tracked]:

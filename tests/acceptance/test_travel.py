@@ -77,3 +77,5 @@ def test_a_fork_differs_from_its_origin_by_what_each_did_since(busy: Shell) -> N
     assert (found["common_sequence"], found["right"]["project"]) == (5, side)
     assert [(each["side"], each["event"]) for each in found["turns"]] == [("right", "project.forked")]
     assert [(row["key"], row["what"]) for row in found["views"]["queue"]["rows"]] == [(["t3"], "added")]
+    unknown = busy.json("diff", "now", "now", "--with-project", "nowhere", code=4)
+    assert unknown["error"]["code"] == "unknown_project"

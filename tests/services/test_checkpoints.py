@@ -136,6 +136,7 @@ def test_a_checkpoint_tells_when_its_event_was_and_what_all_of_them_take(
     assert size.rows < log.head(), "what changes between two checkpoints is kept once"
     prune(connection, PROJECTIONS, [each.position for each in checkpoints(connection)])
     assert kept(connection, PROJECTIONS).rows == 0
+    assert kept(connection, PROJECTIONS).bytes <= size.bytes
     assert Travel(log, CODEC, connection).view(project, "queue", found.position)
 
 

@@ -44,9 +44,12 @@ class ReadAhead:
         ahead, self._ahead = self._ahead, None
         batch = ahead[1].result() if ahead and ahead[0] == (after, until) else self._fetch(after, until)
         if len(batch) == self.batch_events:
-            following = (self._place(batch[-1]), until)
-            self._ahead = (following, self._thread.submit(self._fetch, *following))
+            self.expect(self._place(batch[-1]), until)
         return batch
+
+    def expect(self, after: int, until: int | None) -> None:
+        """Read what will be asked for next."""
+        self._ahead = ((after, until), self._thread.submit(self._fetch, after, until))
 
     def read_all(self, after: int, until: int | None = None) -> Iterator[list[Recorded]]:
         """All the batches that follow, none of their events past the position `until`."""

@@ -22,6 +22,7 @@ from services.codec import Codec
 from services.database import lock_number
 from services.folding import Folder, fold_stride
 from services.log import EventLog
+from services.marks import marks_around
 from services.read_ahead import ReadAhead
 from services.stride import Pacer, begins_with_turn
 from services.tables import SCHEMA, Connection, Table, connected
@@ -149,12 +150,15 @@ class _Build:
 
     def _fold(self, connection: Connection, target: int) -> Callable[[], None]:
         """Fold the next stride, reading over this connection; returns what writes it."""
-        batch = self._reader.read(self._position, target)
-        # A batch that is not full reaches the target, even if the last positions before it hold no events.
+        until = self._next_stop(self._position, target)
+        batch = self._reader.read(self._position, until)
+        # A batch that is not full reaches its end, even if the last positions before it hold no events.
         full = len(batch) == self._reader.batch_events
+        if not full and until < target:
+            self._reader.expect(until, self._next_stop(until, target))
         if begins_with_turn(batch):  # what was before it is read from the tables
             self._behind.settle()
-        done = self._pacer.stride(batch, self._position, batch[-1].position if full else target)
+        done = self._pacer.stride(batch, self._position, batch[-1].position if full else until)
         work = fold_stride(connection, self._folders, done)
 
         def write() -> None:
@@ -165,6 +169,11 @@ class _Build:
         self._position = done.end
         self._progress(Progress(position=done.end, target=target, events=self._events))
         return write
+
+    def _next_stop(self, position: int, target: int) -> int:
+        """How far is read at once: no stride crosses a mark."""
+        following = marks_around(self._reading, position).next
+        return target if following is None else min(following, target)
 
     def _in_transaction(self, write: Callable[[], None]) -> bool:
         with self._writing.transaction():

@@ -181,8 +181,8 @@ class Table(Generic[R]):
     def scan(
         self, connection: Connection, project: str | None = None, source: Composable | None = None
     ) -> Iterator[R]:
-        """Every row, or every row of a project, without holding them all: in the table, or in another relation
-        of its columns. Needs a transaction around it.
+        """Every row, or every row of a project, without holding them all; or those of another relation of its
+        columns. Needs a transaction around it.
         """
         statement = SQL(
             "SELECT row_to_json(t)::text FROM {} t WHERE %(project)s::text IS NULL OR project = %(project)s"

@@ -28,10 +28,11 @@ from services.bench.suite import Figure
 from services.bench.system import SETTLE_TIMEOUT_S, System, lag_sampled
 from services.caller import Caller
 from services.codec import Codec
+from services.diff import Place, diff
 from services.log import EventLog
 from services.reads import Reads
 from services.replay import REPLAY_BATCH_EVENTS, Rows
-from services.tables import connected
+from services.tables import Connection, connected
 from services.tuning import collect_seldom
 
 PROJECT = "history"
@@ -41,6 +42,8 @@ SEED = 1
 
 VIEW_ROUNDS = 20
 ENTITY_ROUNDS = 60
+DIFFS = 10
+DIFF_ROWS = 100
 FORKS = 5
 MAX_FOLD_EVENTS = 1_000_000
 """More would measure the memory that activity takes."""
@@ -81,6 +84,8 @@ async def measure(system: System, events: int, note: Callable[[str], None]) -> A
             entities = traveller.entities(ENTITY_ROUNDS)
             for figure in _asked("one entity at a random instant", traveller, entities, p50_ms=20):
                 yield figure
+            note("diffs of random instants")
+            yield _differed(log, codec, connection, traveller)
         yield _stored(system)
         note("folding in memory")
         folded, replayed = _folded(log, codec)
@@ -158,6 +163,20 @@ def _percentiles(laps: Sequence[float]) -> tuple[float, float]:
     """The median, and what one in twenty exceeds."""
     cuts = quantiles(laps, n=20)
     return cuts[9], cuts[18]
+
+
+def _differed(log: EventLog, codec: Codec, connection: Connection, traveller: Traveller) -> Figure:
+    """All views of two moments, beside plain replays of the queue alone at both."""
+    laps, plain = [], 0.0
+    for _ in range(DIFFS):
+        moments = sorted(traveller.instant() for _ in range(2))
+        began = perf_counter()
+        left, right = (Place(PROJECT, log.at_time(PROJECT, moment)) for moment in moments)
+        diff(log, codec, connection, left, right, limit_rows=DIFF_ROWS)
+        laps.append(perf_counter() - began)
+        plain = plain or sum(traveller.replay(Ask(view="queue", moment=each)).ms for each in moments) / 1e3
+    name = "diff of two random instants, all views: slowest"
+    return Figure(name=name, value=max(laps), unit="s", target=1, at_most=True, plain=plain)
 
 
 def _stored(system: System) -> Figure:

@@ -11,6 +11,7 @@ BOUNDS = {
     f"{VIEW}: p50": 150,
     f"{VIEW}: p95": 400,
     f"{ENTITY}: p50": 20,
+    "diff of two random instants, all views: slowest": 1,
     "checkpoints, share of the log's size": 0.25,
     "folding in memory, a core": 100_000,
     "rebuilding all read models": 40_000,

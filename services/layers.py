@@ -154,20 +154,21 @@ def _own(
     if named != project:
         whose = SQL('{}::text COLLATE "C" AS project').format(Literal(named))
     rest = SQL(", ").join(Identifier(column.name) for column in table.projection.columns[1:])
-    selected = SQL("SELECT {}, {}, _since FROM {} WHERE project = {} AND _since >= {}")
-    own = (Literal(project), Literal(first))
+    since = SQL("(_since + 0)" if by_key else "_since")  # a sum has no index: only the key's is of use
+    selected = SQL("SELECT {}, {}, _since FROM {} WHERE project = {} AND {} >= {}")
+    own = (Literal(project), since, Literal(first))
     live = selected.format(whose, rest, table.identifier, *own)
     if at is None:
         return [live]
     stays = table.projection.append_only and table.projection.record
     if stays and table.projection.key == ("position",):  # made there: so the key's index finds them
         return [live + SQL(" AND position <= {}").format(Literal(at))]
-    live += SQL(" AND _since <= {}").format(Literal(at))
+    live += SQL(" AND {} <= {}").format(since, Literal(at))
     if stays:
         return [live]
     past = selected.format(whose, rest, table.past, *own)
     if by_key:
-        past += SQL(" AND _since <= {0} AND _until > {0}").format(Literal(at))
+        past += SQL(" AND {0} <= {1} AND _until > {1}").format(since, Literal(at))
     else:
         past += SQL(" AND int8range(_since, _until) @> {}::bigint").format(Literal(at))
     return [live, past]

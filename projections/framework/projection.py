@@ -210,7 +210,8 @@ class Folds:
         routes = self._routes
         for recorded in events:
             kind = type(recorded.event)
-            for index, read_keys, apply in routes.get(kind) or self._learn(kind):
+            known = routes.get(kind)
+            for index, read_keys, apply in self._learn(kind) if known is None else known:
                 for key in read_keys(recorded):
                     found[index].append((recorded, key, apply))
         return found

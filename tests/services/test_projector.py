@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from domain.messages import Recorded
 from projections.framework import FoldFailed, Projection, Row, on
+from services.checkpoints import cut
 from services.embedded import EmbeddedPostgres
 from services.fold_code import fold_code
 from services.folding import Folder, RowCache
@@ -26,6 +27,7 @@ from services.rebuild import Progress, RebuildBlocked, RebuildRunning, rebuild
 from services.replay import replay
 from services.tables import Table, connected
 from services.tracking import PROJECTED, ProjectionChanged, Tracked, advance, reached, set_up, tracked
+from services.travel import Travel
 from services.verify import verify
 from tests.services.sample import (
     ALL,
@@ -510,6 +512,8 @@ def test_a_rebuild_that_had_to_try_again_for_readers_ends_with_exact_rows(
 
     append(log, "p", stores(5))
     project(log, database_url)
+    with connected(database_url) as connection:
+        cut(connection, ALL)
     rebuilding = Thread(target=rebuild, args=(log, CODEC, database_url, [SHELVES]))
     with psycopg.connect(database_url) as reader:
         reader.execute("SELECT * FROM coord.shelves")
@@ -529,6 +533,9 @@ def test_a_rebuild_that_had_to_try_again_for_readers_ends_with_exact_rows(
     assert standing(database_url)["shelves"].table_name == "shelves_v1_2"
     project(log, database_url)
     assert verify(log, CODEC, database_url, ALL) == []
+    with connected(database_url) as connection:
+        past = Travel(log, CODEC, connection).rows(SHELVES, "p", 5)
+    assert past == replay(log, CODEC, [SHELVES], "p", 5)["shelves"]
 
 
 def test_a_row_that_did_not_change_is_not_written_again(log: EventLog, database_url: str) -> None:

@@ -449,6 +449,20 @@ def test_a_projector_of_others_cuts_no_checkpoint_behind_a_projection(stage: Sta
     stage.check([head, head - 5, head // 2])
 
 
+def test_a_short_page_is_full_though_what_was_on_it_has_changed(stage: Stage) -> None:
+    saga = stage.saga
+    saga.staff("main")
+    saga.do("main", "op", *(EnqueueTask(id=f"t{number}", title="Part") for number in range(8)))
+    stage.mark()
+    for number in range(5):
+        saga.do("main", "a1", ClaimTask(task=f"t{number}"))
+    stage.project()
+    head, asked = stage.log.head(), {"status": "queued", "limit": 2, "offset": 1}
+    with connected(stage.url) as connection:
+        shown = Travel(stage.log, CODEC, connection).view("main", "queue", head, asked)
+    assert [row["task"] for row in shown] == ["t6", "t7"]
+
+
 def test_what_a_fork_does_stays_there(stage: Stage) -> None:
     point = stage.work(rounds=3)
     stage.mark()

@@ -11,10 +11,12 @@ import msgspec
 from psycopg.sql import SQL, Composable
 
 from domain.agents import AgentTerminated
+from domain.agents import evolve as agent_evolve
 from domain.ledger import Ledger
 from domain.lineage import Segments
-from domain.messages import Data, Recorded
+from domain.messages import Data
 from domain.project import ProjectRestored
+from domain.project import evolve as project_evolve
 from domain.settings import SettingId
 from projections.agents import AGENTS
 from projections.bookmarks import BOOKMARKS
@@ -70,19 +72,16 @@ class LedgersAtMarks:
 
         A segment that does not begin the history begins with a fork or a restore.
         """
+        known = {*ledger.agents, *ledger.terminated}
         for segment in segments[1:]:
             if segment.first > ledger.sequence:
                 return
             for recorded in command_events(self._log, self._codec, project, segment.first):
-                _remember(ledger, recorded)
-
-
-def _remember(ledger: Ledger, recorded: Recorded) -> None:
-    event = recorded.event
-    if isinstance(event, ProjectRestored):
-        ledger.fence_floor = max(ledger.fence_floor, event.fence_floor)
-    elif isinstance(event, AgentTerminated) and event.agent not in ledger.agents:
-        ledger.terminated.setdefault(event.agent, event.reason)
+                event = recorded.event
+                if isinstance(event, ProjectRestored):
+                    project_evolve(ledger, event)
+                elif isinstance(event, AgentTerminated) and event.agent not in known:
+                    agent_evolve(ledger, event, recorded.at)
 
 
 def _rows(connection: Connection, layers: Layers, base: Base, project: str) -> Rows:

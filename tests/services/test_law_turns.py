@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from projections.catalog import PROJECTIONS, VIEWS
 from projections.framework import Key, Projection
+from services.books import Library
 from services.checkpoints import checkpoints, prune
 from services.embedded import EmbeddedPostgres
+from services.ledgers import LedgersAtMarks
 from services.log import EventLog
 from services.projector import Projector
 from services.reads import shape, view_params
@@ -29,6 +31,7 @@ from services.verify import verify
 from tests.services.running import CODEC
 from tests.services.saga import Saga, emptied, random_saga
 from tests.services.test_law import StopAfter, free, text
+from tests.services.test_ledgers import known
 
 POSITIONS = 3
 """So many in each state of the checkpoints."""
@@ -121,6 +124,14 @@ class Trial:
         assert travel.rows(some[0], project, position) == expected[some[0].name]
         assert travel.view(project, view, position, asked) == shown
 
+    def check_ledger(self, saga: Saga, project: str) -> None:
+        """What a fork or a restore would go back to, which the writer begins at a checkpoint."""
+        sequence = self.random.randint(1, saga.last(project))
+        near = Library(self.log, CODEC, LedgersAtMarks(self.log, CODEC, self.url))
+        far = Library(self.log, CODEC)
+        found, expected = (known(each.ledger_at(project, sequence)) for each in (near, far))
+        assert found == expected, (project, sequence)
+
     def _some_keys(self, rows: Rows, projection: Projection[Any], project: str) -> list[Key]:
         """Some that there are, and one that there is not."""
         known = [key for key in rows if self.random.random() < 0.2]
@@ -182,6 +193,8 @@ def test_the_past_is_the_same_by_whatever_way(
     trial.project(saga)
     for change in (trial.rest, trial.give_up_some, trial.build_anew):
         change()
+        for project in saga.stories:
+            trial.check_ledger(saga, project)
         with connected(url) as connection:
             for position in [random.randint(0, log.head() + 1) for _ in range(POSITIONS)]:
                 for project in saga.stories:

@@ -78,6 +78,8 @@ class LedgersAtMarks:
                 return
             for recorded in command_events(self._log, self._codec, project, segment.first):
                 event = recorded.event
+                if recorded.sequence > ledger.sequence:
+                    return
                 if isinstance(event, ProjectRestored):
                     project_evolve(ledger, event)
                 elif isinstance(event, AgentTerminated) and event.agent not in known:

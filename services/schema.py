@@ -42,6 +42,7 @@ SCHEMA_STATEMENTS = (
     DECLARE
         found bigint := 0;
         middle bigint;
+        place record;
     BEGIN
         last := (
             SELECT max(originator_version) FROM coord.events
@@ -49,12 +50,12 @@ SCHEMA_STATEMENTS = (
         );
         WHILE first <= last LOOP
             middle := first + (last - first) / 2;
-            IF (
-                SELECT notification_id <= until_position FROM coord.events
-                WHERE originator_id = stream AND originator_version = middle
-            ) THEN
-                found := middle;
-                first := middle + 1;
+            SELECT originator_version AS sequence, notification_id AS position INTO place FROM coord.events
+            WHERE originator_id = stream AND originator_version >= middle
+            ORDER BY originator_version LIMIT 1;  -- a damaged log may have a gap here
+            IF place.position <= until_position THEN
+                found := place.sequence;
+                first := place.sequence + 1;
             ELSE
                 last := middle - 1;
             END IF;

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -386,17 +384,6 @@ def test_text_that_the_tables_cannot_hold_is_refused(log: EventLog, tmp_path: Pa
         imported(log, tmp_path / "log", "copy")
 
 
-@contextmanager
-def usual_recursion() -> Iterator[None]:
-    """As deep as the interpreter goes by itself, whatever tests before this one have set."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(1_000)
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(limit)
-
-
 def test_a_log_that_could_not_be_imported_is_not_exported(log: EventLog, tmp_path: Path) -> None:
     append(log, "p", stores(3))
     (_, third) = log.read_project("p", 1)
@@ -415,7 +402,7 @@ def test_a_log_that_could_not_be_imported_is_not_exported(log: EventLog, tmp_pat
         "back": "#2 happened at .* before #1 at",
     }.items():
         (tmp_path / "log").write_text("what was there before")
-        with pytest.raises(BrokenHistory, match=says), usual_recursion():
+        with pytest.raises(BrokenHistory, match=says):
             exported(log, project, tmp_path / "log")
         assert (tmp_path / "log").read_text() == "what was there before"
         assert [path.name for path in tmp_path.iterdir()] == ["log"]

@@ -102,7 +102,7 @@ class Agent(Struct):
     held: set[str] = set()
 
 
-_REMEMBERED_REASON_CHARS = 200
+REMEMBERED_REASON_CHARS = 200
 
 AgentCommand = SpawnAgent | Heartbeat | TerminateAgent | CheckAgent
 AnyAgentEvent = AgentSpawned | AgentWentStale | AgentRecovered | AgentTerminated
@@ -226,7 +226,7 @@ def evolve(ledger: "Ledger", event: AnyAgentEvent, at: datetime) -> None:
             ledger.timers.set("agent", event.agent, next_check(ledger, recovered))
         case AgentTerminated():
             ledger.agents.pop(event.agent, None)  # after a restore it may not have been spawned yet
-            ledger.terminated[event.agent] = event.reason[:_REMEMBERED_REASON_CHARS]
+            ledger.terminated[event.agent] = event.reason[:REMEMBERED_REASON_CHARS]
             ledger.timers.clear("agent", event.agent)
         case _:
             assert_never(event)

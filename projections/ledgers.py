@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from domain.agents import Agent, next_check
+from domain.agents import REMEMBERED_REASON_CHARS, Agent, next_check
 from domain.bookmarks import Bookmark
 from domain.handoffs import Handoff
 from domain.learning import OpenEstimate
@@ -22,8 +22,6 @@ from projections.handoffs import HandoffRow
 from projections.personas import PersonaRow
 from projections.queue import TaskRow
 from projections.settings import SettingRow
-
-_REMEMBERED_REASON_CHARS = 200
 
 
 class Finished(Struct, frozen=True, array_like=True):
@@ -76,7 +74,7 @@ def _fill_settings(ledger: Ledger, rows: Rows) -> None:
 
 def _add_agent(ledger: Ledger, row: AgentRow) -> None:
     if row.status == "terminated":
-        ledger.terminated[row.agent] = row.reason[:_REMEMBERED_REASON_CHARS]
+        ledger.terminated[row.agent] = row.reason[:REMEMBERED_REASON_CHARS]
         return
     agent = Agent(
         id=row.agent,

@@ -1,6 +1,6 @@
 """The writer's books: every project's ledger in memory, folded from the log, with the answers it remembers.
 
-Reads the log; writes nothing.
+Reads the log, and asks whoever knows a shortcut where to begin; writes nothing.
 """
 
 from collections import OrderedDict, deque
@@ -93,7 +93,7 @@ class Briefs:
 
 
 class Library:
-    """All books. A book is folded from the log when it is first opened."""
+    """All books. A book is folded when it is first opened, from where the shortcut leads if there is one."""
 
     def __init__(self, log: EventLog, codec: Codec, shortcut: Shortcut | None = None) -> None:
         self._log = log

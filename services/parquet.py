@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]  # nor for this part
 
 from services.logfile import BadLogFile, Chunk, End, Entry, Header, read_header
 

@@ -7,7 +7,7 @@ once; rows that are only ever added are copied instead. It may touch the tables 
 else.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -16,7 +16,6 @@ import msgspec
 import psycopg
 from msgspec import Struct
 from msgspec.structs import astuple
-from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composable, Composed, Identifier
 from psycopg.types.json import set_json_dumps
 
@@ -191,14 +190,6 @@ class Table(Generic[R]):
             cursor.itersize = _SCAN_ROWS
             for (text,) in cursor.execute(statement, {"project": project}):
                 yield self._decode(text)
-
-    def query(
-        self, connection: Connection, query: str, parameters: Mapping[str, Any]
-    ) -> list[dict[str, Any]]:
-        """The result of one of the projection's named queries."""
-        statement = SQL(self.projection.queries[query]).format(table=self.identifier)
-        with connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(statement, parameters).fetchall()
 
     @cached_property
     def _upsert(self) -> Composed:

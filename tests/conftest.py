@@ -63,16 +63,23 @@ def nats_url(nats_server: EmbeddedNats) -> str:
     return nats_server.url
 
 
+@contextmanager
+def temporary_database(server: EmbeddedPostgres) -> Iterator[str]:
+    """An empty database on a server, by its URL."""
+    name = f"test_{uuid.uuid4().hex}"
+    admin = server.url_of("postgres")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield server.url_of(name)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 @pytest.fixture
 def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     """An empty database for this test alone."""
-    name = f"test_{uuid.uuid4().hex}"
-    admin = postgres_server.url_of("postgres")
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield postgres_server.url_of(name)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with temporary_database(postgres_server) as url:
+        yield url
 
 
 @contextmanager

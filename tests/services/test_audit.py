@@ -1,7 +1,7 @@
 """The audit: what agrees is said to, and what differs is found and named, in log, stream and read models."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,14 +26,6 @@ from tests.services.test_transfer import exported
 
 IMPATIENT_S = 0.2
 DEADLINE_S = 60.0
-
-
-@pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    log = EventLog(database_url)
-    log.create_tables()
-    yield log
-    log.close()
 
 
 @asynccontextmanager
@@ -222,7 +214,7 @@ def test_a_message_that_is_not_the_event_of_the_log_is_named(
     append(log, "p", stores(9))
     rows = log.read_project("p", 0)
     fields = [changed.get(place, value) for place, value in enumerate(rows[4])]
-    rows[4] = (fields[0], fields[1], fields[2], fields[3], fields[4])  # type: ignore[assignment]
+    rows[4] = (fields[0], fields[1], fields[2], fields[3], fields[4])  # type: ignore[assignment]  # damaged on purpose
     check = audit_filled(log, fresh_nats.url, rows)
     assert not check.ok
     assert check.found.startswith(says)

@@ -28,14 +28,6 @@ LIMIT_ROWS = 10_000
 
 
 @pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    log = EventLog(database_url)
-    log.create_tables()
-    yield log
-    log.close()
-
-
-@pytest.fixture
 def connection(database_url: str) -> Iterator[Connection]:
     with connected(database_url) as connection:
         yield connection

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import pairwise
@@ -21,14 +20,6 @@ from services.replay import replay
 from tests.services.running import CODEC, events
 
 EVENTS = 6_000
-
-
-@pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    log = EventLog(database_url)
-    log.create_tables()
-    yield log
-    log.close()
 
 
 def test_a_history_in_the_log_folds_to_the_ledger_that_decided_it(log: EventLog) -> None:

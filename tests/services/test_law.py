@@ -51,7 +51,9 @@ from services.projector import Projector
 from services.replay import replay
 from services.tables import Table, connected
 from services.tracking import set_up, tracked
+from tests.conftest import temporary_database
 from tests.projections.stories import START, Story
+from tests.services.conftest import opened_log
 from tests.services.running import CODEC
 from tests.services.stories import stored
 
@@ -241,20 +243,15 @@ def history(project: str, random: Random, length: int, values: Sequence[Any], te
 
 
 @pytest.fixture(scope="module")
-def url(postgres_server: EmbeddedPostgres) -> str:
-    return postgres_server.url_of("law")
+def url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    with temporary_database(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
-def log(postgres_server: EmbeddedPostgres, url: str) -> Iterator[EventLog]:
-    with connected(postgres_server.url_of("postgres")) as connection:
-        connection.execute("CREATE DATABASE law")
-    log = EventLog(url)
-    log.create_tables()
-    yield log
-    log.close()
-    with connected(postgres_server.url_of("postgres")) as connection:
-        connection.execute("DROP DATABASE law WITH (FORCE)")
+def log(url: str) -> Iterator[EventLog]:
+    with opened_log(url) as log:
+        yield log
 
 
 def tables(url: str, project: str) -> tuple[int, Tables]:

@@ -28,6 +28,8 @@ from services.tables import Connection, connected
 from services.tracking import tracked
 from services.travel import Travel
 from services.verify import verify
+from tests.conftest import temporary_database
+from tests.services.conftest import opened_log
 from tests.services.running import CODEC
 from tests.services.saga import Saga, emptied, random_saga
 from tests.services.test_law import StopAfter, free, text
@@ -50,19 +52,14 @@ ASKED_VALUES = {
 
 @pytest.fixture(scope="module")
 def url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
-    with connected(postgres_server.url_of("postgres")) as connection:
-        connection.execute("CREATE DATABASE law_turns")
-    yield postgres_server.url_of("law_turns")
-    with connected(postgres_server.url_of("postgres")) as connection:
-        connection.execute("DROP DATABASE law_turns WITH (FORCE)")
+    with temporary_database(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def log(url: str) -> Iterator[EventLog]:
-    log = EventLog(url)
-    log.create_tables()
-    yield log
-    log.close()
+    with opened_log(url) as log:
+        yield log
 
 
 class Trial:

@@ -1,7 +1,6 @@
 """The log: order, the fence between writers, waiting, points in time, and what failures look like."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -28,14 +27,6 @@ from services.log import (
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LONG_S = 30.0
 """A wait that a working log never waits out."""
-
-
-@pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    opened = EventLog(database_url)
-    opened.create_tables()
-    yield opened
-    opened.close()
 
 
 def event(sequence: int, project: str = "p", at: datetime = NOON) -> StoredEvent:

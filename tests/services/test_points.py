@@ -1,7 +1,7 @@
 """Points in a project's past: the ways to write them, and what each means, at the edges too."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -33,14 +33,6 @@ from tests.services.running import CODEC
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = START + timedelta(minutes=10)
-
-
-@pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    log = EventLog(database_url)
-    log.create_tables()
-    yield log
-    log.close()
 
 
 @pytest.mark.parametrize(

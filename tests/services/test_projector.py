@@ -21,6 +21,7 @@ from services.checkpoints import cut
 from services.embedded import EmbeddedPostgres
 from services.fold_code import fold_code
 from services.folding import Folder, RowCache
+from services.listing import query
 from services.log import EventLog
 from services.projector import Projector
 from services.rebuild import Progress, RebuildBlocked, RebuildRunning, rebuild
@@ -57,14 +58,6 @@ from tests.services.sample import (
 WAIT_S = 30
 
 thorough = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-@pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    log = EventLog(database_url)
-    log.create_tables()
-    yield log
-    log.close()
 
 
 def project(
@@ -284,9 +277,10 @@ def test_a_view_serves_the_rows_and_named_queries_run_on_any_table(log: EventLog
             connection, temporary.pack(list(replay(log, CODEC, [ITEMS], "p", 5)["items"].values())), 5
         )
         asked = {"project": "p", "shelf": "shelf-3"}
-        served = Table(ITEMS, "items").query(connection, "on_shelf", asked)
+        served = query(connection, ITEMS, "on_shelf", asked)
         assert served == [{"item": "item-10"}, {"item": "item-3"}]
-        assert temporary.query(connection, "on_shelf", asked) == [{"item": "item-3"}]
+        then = query(connection, ITEMS, "on_shelf", asked, temporary.identifier)
+        assert then == [{"item": "item-3"}]
 
 
 def test_waiting_readers_are_notified_once_the_rows_are_there(log: EventLog, database_url: str) -> None:

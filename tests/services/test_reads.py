@@ -30,14 +30,6 @@ WAIT_S = 30.0
 
 
 @pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    log = EventLog(database_url)
-    log.create_tables()
-    yield log
-    log.close()
-
-
-@pytest.fixture
 def reads(database_url: str) -> Iterator[Reads]:
     with Reads(database_url) as reads:
         yield reads

@@ -41,14 +41,6 @@ Stored = tuple[int, int, int, str, bytes]
 """A message of the stream: previous position, position, sequence, subject, body."""
 
 
-@pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    opened = EventLog(database_url)
-    opened.create_tables()
-    yield opened
-    opened.close()
-
-
 def append(log: EventLog, count: int, project: str = "p") -> None:
     """Append events in batches of all sizes; between them a refused one, which burns positions."""
     sequence, _ = log.project_head(project)

@@ -1,7 +1,5 @@
 """Replaying to a point, and telling tables that differ from the log."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from services.log import EventLog
@@ -22,14 +20,6 @@ from tests.services.sample import (
     rows_in,
     stores,
 )
-
-
-@pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    log = EventLog(database_url)
-    log.create_tables()
-    yield log
-    log.close()
 
 
 def test_a_replay_shows_one_project_as_it_was(log: EventLog) -> None:

@@ -1,6 +1,5 @@
 """Causes, steps and runs over a real log."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -33,14 +32,6 @@ from services.travel import Travel
 from tests.projections.stories import Story
 from tests.services.running import CODEC
 from tests.services.stories import stored
-
-
-@pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    log = EventLog(database_url)
-    log.create_tables()
-    yield log
-    log.close()
 
 
 def told() -> Story:

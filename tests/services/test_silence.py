@@ -1,10 +1,7 @@
 """Looking back makes no sound: nothing is published, and nothing is written, by a replay of whatever kind."""
 
 import asyncio
-from collections.abc import Iterator
 from random import Random
-
-import pytest
 
 from domain.settings import SetSetting
 from projections.catalog import PROJECTIONS, VIEWS
@@ -28,14 +25,6 @@ from tests.services.test_relay import connected as listening
 ANSWER_TIMEOUT_S = 30
 WATCHING = ("$JS.", "_INBOX.")
 """A relay at rest looks now and then whether its stream is still there, and the server tells of it."""
-
-
-@pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    log = EventLog(database_url)
-    log.create_tables()
-    yield log
-    log.close()
 
 
 def look_back(log: EventLog, url: str, saga: Saga) -> None:

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]  # pyarrow ships no types
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]  # nor for this part
 import pytest
 from eventsourcing.persistence import StoredEvent
 from hypothesis import HealthCheck, given, settings
@@ -37,14 +37,6 @@ from tests.services.sample import CODEC, Moved, Stored, append, events, stores
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 FORMATS: tuple[Format, ...] = ("jsonl", "parquet")
 both_formats = pytest.mark.parametrize("kind", FORMATS)
-
-
-@pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    log = EventLog(database_url)
-    log.create_tables()
-    yield log
-    log.close()
 
 
 def exported(

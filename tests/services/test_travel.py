@@ -24,6 +24,8 @@ from services.replay import Rows, replay
 from services.tables import connected
 from services.tracking import tracked
 from services.travel import Travel
+from tests.conftest import temporary_database
+from tests.services.conftest import opened_log
 from tests.services.running import CODEC
 from tests.services.stage import CASES, Stage, everything
 from tests.services.test_law import StopAfter
@@ -32,19 +34,14 @@ from tests.services.test_law import StopAfter
 @pytest.fixture(scope="module")
 def url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     """A database of this module."""
-    with connected(postgres_server.url_of("postgres")) as connection:
-        connection.execute("CREATE DATABASE travel")
-    yield postgres_server.url_of("travel")
-    with connected(postgres_server.url_of("postgres")) as connection:
-        connection.execute("DROP DATABASE travel WITH (FORCE)")
+    with temporary_database(postgres_server) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def log(url: str) -> Iterator[EventLog]:
-    log = EventLog(url)
-    log.create_tables()
-    yield log
-    log.close()
+    with opened_log(url) as log:
+        yield log
 
 
 @pytest.fixture

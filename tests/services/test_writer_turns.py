@@ -1,7 +1,7 @@
 """Forks and restores through the writer, on a real Postgres: what it answers, what the next writer knows."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -23,14 +23,6 @@ from services.requests import Request
 from services.writer import Writer
 from tests.domain.snapshot import recorded
 from tests.services.running import CODEC, events, names
-
-
-@pytest.fixture
-def log(database_url: str) -> Iterator[EventLog]:
-    opened = EventLog(database_url)
-    opened.create_tables()
-    yield opened
-    opened.close()
 
 
 class Desk:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.context import Context, json_option, pass_context
-from services.roster import SERVICES
+from services.roster import SERVICES, service_of
 
 if TYPE_CHECKING:
     from services.doctor import Check
@@ -71,7 +71,7 @@ def _describe(found: "Status") -> Iterator[str]:
     yield ""
     for service in found.services:
         since = f"up {_ago(service.since)}" if service.since else ""
-        silent = "does not answer" if service.name in SERVICES else ""
+        silent = "does not answer" if service_of(service.name) in SERVICES else ""
         says = {True: "works", False: "stands by", None: silent}[service.working]
         yield f"{service.name:<10}{service.pid or '':>8}  {since:<12}{says}".rstrip()
     yield ""

@@ -3,23 +3,32 @@
 import asyncio
 import json
 import signal
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import click
 
 from cli.context import Context, environ, json_option, pass_context, program
+from services.roster import MAX_INSTANCES
 
 if TYPE_CHECKING:
     from services.config import State
 
+INSTANCES = click.IntRange(1, MAX_INSTANCES)
+
 
 @click.command()
 @click.option("--detach", is_flag=True, help="Return once everything is ready.")
+@click.option(
+    "--writers", type=INSTANCES, default=1, show_default=True, help="How many writers share the projects."
+)
+@click.option("--relays", type=INSTANCES, default=1, show_default=True, help="How many relays; one works.")
+@click.option("--projectors", type=INSTANCES, default=1, show_default=True, help="How many projectors.")
 @json_option
 @pass_context
-def up(context: Context, detach: bool, as_json: bool) -> None:
-    """Run everything: Postgres, NATS and every service.
+def up(context: Context, detach: bool, writers: int, relays: int, projectors: int, as_json: bool) -> None:
+    """Run everything: Postgres, NATS and every service, some of them more than once.
 
     Stays in the foreground; Ctrl-C ends it in order. A second `up` on the same data finds the first. With
     COORD_DATABASE_URL or COORD_NATS_URL set, servers of your own are used.
@@ -27,17 +36,18 @@ def up(context: Context, detach: bool, as_json: bool) -> None:
     from services.supervisor import control
 
     config = context.config()
+    counts = {"writer": writers, "relay": relays, "projector": projectors}
     if state := control.find(config.data):
         click.echo(f"coordctl is already up (process {state.pid}).", err=as_json)
     elif detach:
-        state = control.detach(config, program(), environ())
+        state = control.detach(config, program(), environ(), counts)
     else:
-        _foreground(context, as_json or context.log_format == "json")
+        _foreground(context, counts, as_json or context.log_format == "json")
         return
     click.echo(doors_json(context, state) if as_json else doors_text(context, state))
 
 
-def _foreground(context: Context, as_json: bool) -> None:
+def _foreground(context: Context, counts: Mapping[str, int], as_json: bool) -> None:
     from services import logs
     from services.supervisor import Supervisor
 
@@ -56,7 +66,7 @@ def _foreground(context: Context, as_json: bool) -> None:
     async def supervise() -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await Supervisor(context.config(), program(), variables, say).run(stop, is_up)
+        await Supervisor(context.config(), program(), variables, say, counts).run(stop, is_up)
 
     asyncio.run(supervise())
 

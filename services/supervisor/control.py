@@ -46,8 +46,13 @@ def find(data: Path, timeout_s: float = START_TIMEOUT_S) -> State | None:
     return state
 
 
-def detach(config: Config, program: Sequence[str], environ: Mapping[str, str]) -> State:
-    """Start `up` as a process of its own; returns when everything is ready. Raises StartFailed."""
+def detach(
+    config: Config, program: Sequence[str], environ: Mapping[str, str], counts: Mapping[str, int]
+) -> State:
+    """Start `up` as a process of its own, with so many instances of services; returns when all are ready.
+
+    Raises StartFailed.
+    """
     make_data_dir(config.data)
     path = config.data / LOG_FILE
     if path.exists() and path.stat().st_size > LOG_MAX_BYTES:
@@ -55,7 +60,7 @@ def detach(config: Config, program: Sequence[str], environ: Mapping[str, str]) -
     log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         child = subprocess.Popen(
-            [*program, "--data", str(config.data), "up"],
+            [*program, "--data", str(config.data), "up", *_options(counts)],
             env=dict(environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     finally:
@@ -89,6 +94,10 @@ def down(data: Path) -> bool:
     except psutil.TimeoutExpired as error:
         raise StillRunning(pid=state.pid, timeout_s=STOP_TIMEOUT_S, log=data / LOG_FILE) from error
     return True
+
+
+def _options(counts: Mapping[str, int]) -> list[str]:
+    return [f"--{service}s={count}" for service, count in counts.items()]
 
 
 def _is_locked(data: Path) -> bool:

@@ -6,7 +6,7 @@ Touches the data directory (its lock and its state file) and the processes it st
 import asyncio
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from services.embedded.nats import HOST, free_addresses, is_free
 from services.embedded.owner import make_data_dir
 from services.embedded.server import DataDirInUse, DirectoryLock
 from services.files import write_private
-from services.roster import SERVICES
+from services.roster import instances, service_of
 from services.supervisor.child import Child, Say
 from services.supervisor.leftovers import end_services, service_arguments
 from services.supervisor.servers import Servers
@@ -33,6 +33,7 @@ STOP_TIMEOUT_S = 30.0
 RELAY_TIMEOUT_S = 5.0
 LOCK_ATTEMPTS = 5
 LOCK_RETRY_S = 0.05
+ONE_OF_EACH: Mapping[str, int] = {}
 
 
 class StartFailed(CoordError):
@@ -44,9 +45,20 @@ class StartFailed(CoordError):
 class Supervisor:
     """Everything of one data directory. `run` once."""
 
-    def __init__(self, config: Config, program: Sequence[str], environ: Mapping[str, str], say: Say) -> None:
-        """`program` is the command that runs `coordctl`, to which its arguments are added."""
+    def __init__(
+        self,
+        config: Config,
+        program: Sequence[str],
+        environ: Mapping[str, str],
+        say: Say,
+        counts: Mapping[str, int] = ONE_OF_EACH,
+    ) -> None:
+        """`program` is the command that runs `coordctl`, to which its arguments are added.
+
+        `counts` says how many instances there are of a service, where it is not one.
+        """
         self._config = config
+        self._counts = counts
         self._program = program
         self._environ = environ
         self._say = say
@@ -86,8 +98,8 @@ class Supervisor:
             "COORD_NATS_URL": doors.nats_url,
             "COORD_HTTP_PORT": str(port),
         }
-        for name in SERVICES:
-            command = [*self._program, *service_arguments(self._config.data, name)]
+        for name, service in instances(self._counts).items():
+            command = [*self._program, *service_arguments(self._config.data, service)]
             child = Child(name, command, environ, life_fd, self._say)
             self._children[name] = child
             self._keeping.append(asyncio.create_task(child.run(self._changed)))
@@ -120,13 +132,13 @@ class Supervisor:
         await watching
 
     async def _stop(self) -> None:
-        """The writer finishes what it has, the relay publishes it, then everything else ends."""
+        """The writers finish what they have, the relay publishes it, then everything else ends."""
         try:
-            if writer := self._children.get("writer"):
+            if self._children:
                 self._say(NAME, "stopping")
-                await writer.stop(STOP_TIMEOUT_S)
+                await _stop_all(self._instances("writer"))
                 await self._drain_relay()
-            await asyncio.gather(*(child.stop(STOP_TIMEOUT_S) for child in self._children.values()))
+            await _stop_all(self._children.values())
             await asyncio.gather(
                 *self._keeping, return_exceptions=True
             )  # an error of theirs is on its way up
@@ -136,14 +148,17 @@ class Supervisor:
         self._say(NAME, "stopped")
 
     async def _drain_relay(self) -> None:
-        """Wait until the relay has published the whole log, or cannot."""
+        """Wait until the relays have published the whole log, or cannot."""
         from services import standing  # loads the client of NATS, which only the end of a run needs
 
-        if self._state is None or self._children["relay"].pid is None:
+        if self._state is None or all(relay.pid is None for relay in self._instances("relay")):
             return
         left = await standing.unpublished(self._state.database_url, self._state.nats_url, RELAY_TIMEOUT_S)
         if left:
             self._say(NAME, f"{left}; the relay goes on from there at the next start")
+
+    def _instances(self, service: str) -> list[Child]:
+        return [child for name, child in self._children.items() if service_of(name) == service]
 
     def _write_state(self, doors: Doors) -> State:
         self._state = State(
@@ -167,6 +182,10 @@ class Supervisor:
     def _pids(self) -> dict[str, int]:
         services = {name: child.pid for name, child in self._children.items() if child.pid is not None}
         return {**self._servers.pids(), **services}
+
+
+async def _stop_all(children: Iterable[Child]) -> None:
+    await asyncio.gather(*(child.stop(STOP_TIMEOUT_S) for child in children))
 
 
 def usual_port(path: Path) -> int:

@@ -5,7 +5,6 @@ import json
 import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 import click
 
@@ -31,7 +30,8 @@ def up(context: Context, detach: bool, writers: int, relays: int, projectors: in
     """Run everything: Postgres, NATS and every service, some of them more than once.
 
     Stays in the foreground; Ctrl-C ends it in order. A second `up` on the same data finds the first. With
-    COORD_DATABASE_URL or COORD_NATS_URL set, servers of your own are used.
+    COORD_DATABASE_URL or COORD_NATS_URL set, servers of your own are used; commas separate the servers of a
+    NATS cluster, and COORD_STREAM_REPLICAS (1, 3 or 5) says how many of them keep the stream.
     """
     from services.supervisor import control
 
@@ -73,7 +73,7 @@ def _foreground(context: Context, counts: Mapping[str, int], as_json: bool) -> N
 
 def doors_text(context: Context, state: "State") -> str:
     """Every door, how to stop, and what to try next."""
-    from services.config import STATE_FILE
+    from services.config import STATE_FILE, without_password
 
     data = context.config().data
     return "\n".join((
@@ -92,6 +92,8 @@ def doors_text(context: Context, state: "State") -> str:
 
 def doors_json(context: Context, state: "State") -> str:
     """Every door as one line of JSON."""
+    from services.config import without_password
+
     doors = {
         "pid": state.pid,
         "data": str(context.config().data),
@@ -101,13 +103,6 @@ def doors_json(context: Context, state: "State") -> str:
         "services": state.services,
     }
     return json.dumps(doors)
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    parts = urlsplit(url)
-    login, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{login.partition(':')[0]}{at}{host}"))
 
 
 @click.command()

@@ -5,6 +5,7 @@ writes down its doors in the data directory; everyone else finds them through `r
 """
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,10 @@ from services.files import write_private
 ROOT_DATA = Path("/var/lib/coordctl")
 STATE_FILE = "state.json"
 MAX_PORT = 65_535
+STREAM_REPLICAS = (1, 3, 5)
+"""How many servers may keep the stream: even numbers bear no more losses than the odd ones before them."""
+
+_PASSWORD = re.compile(r":[^/]*@")
 
 
 class NotRunning(CoordError):
@@ -55,6 +60,7 @@ class Config(_Private, frozen=True, kw_only=True):
     database_url: str | None = None
     nats_url: str | None = None
     http_port: int | None = None
+    stream_replicas: int = 1
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], data: Path | None = None) -> Self:
@@ -65,6 +71,7 @@ class Config(_Private, frozen=True, kw_only=True):
             database_url=environ.get("COORD_DATABASE_URL") or None,
             nats_url=environ.get("COORD_NATS_URL") or None,
             http_port=_port(environ.get("COORD_HTTP_PORT") or None),
+            stream_replicas=_replicas(environ.get("COORD_STREAM_REPLICAS") or "1"),
         )
 
 
@@ -104,11 +111,12 @@ class State(_Private, frozen=True, kw_only=True):
 
 
 class Doors(_Private, frozen=True, kw_only=True):
-    """Where to knock."""
+    """Where to knock. `nats_url` may name several servers of a cluster; see `servers`."""
 
     database_url: str
     nats_url: str
     http_url: str | None = None
+    stream_replicas: int = 1
 
 
 def default_data() -> Path:
@@ -120,7 +128,12 @@ def resolve(config: Config) -> Doors:
     """The doors to use: what the environment names first, then those of the running `up`."""
     http_url = f"http://127.0.0.1:{config.http_port}" if config.http_port else None
     if config.database_url and config.nats_url:
-        return Doors(database_url=config.database_url, nats_url=config.nats_url, http_url=http_url)
+        return Doors(
+            database_url=config.database_url,
+            nats_url=config.nats_url,
+            http_url=http_url,
+            stream_replicas=config.stream_replicas,
+        )
     state = State.load(config.data)
     if state is None or not state.is_running():
         raise NotRunning(data=str(config.data))
@@ -128,7 +141,24 @@ def resolve(config: Config) -> Doors:
         database_url=config.database_url or state.database_url,
         nats_url=config.nats_url or state.nats_url,
         http_url=state.http_url or http_url,
+        stream_replicas=config.stream_replicas,
     )
+
+
+def servers(nats_url: str) -> list[str]:
+    """The servers that a NATS URL names, which commas separate; clients use any that answers."""
+    return [server.strip() for server in nats_url.split(",") if server.strip()]
+
+
+def without_password(url: str) -> str:
+    """A URL of one server or several as it may be shown."""
+    return _PASSWORD.sub("@", url)
+
+
+def _replicas(text: str) -> int:
+    if text not in map(str, STREAM_REPLICAS):
+        raise InvalidConfig(variable="COORD_STREAM_REPLICAS", expected="1, 3 or 5", given=text)
+    return int(text)
 
 
 def _port(text: str | None) -> int | None:

@@ -1,11 +1,13 @@
 """How every part of coordctl connects to NATS: one set of options, and errors that say what to do."""
 
 import logging
+from urllib.parse import urlsplit
 
 import nats
 from nats.aio.client import Client
 from nats.errors import NoServersError
 
+from services.config import servers
 from services.errors import Unavailable
 
 CONNECT_TIMEOUT_S = 5
@@ -23,7 +25,8 @@ async def connect(url: str, name: str, *, actor: str | None = None, patient: boo
     prefix = f"_INBOX.{actor}" if actor else "_INBOX"
     try:
         return await nats.connect(
-            url,
+            servers(url),
+            **login(url),
             name=name,
             inbox_prefix=prefix.encode(),
             allow_reconnect=True,
@@ -35,6 +38,17 @@ async def connect(url: str, name: str, *, actor: str | None = None, patient: boo
         )
     except (NoServersError, OSError, TimeoutError) as error:
         raise Unavailable(what="NATS", why=str(error) or type(error).__name__) from error
+
+
+def login(url: str) -> dict[str, str]:
+    """The login of the first server that has one, for those that a cluster tells of: they come without."""
+    parts = (urlsplit(server) for server in servers(url))
+    found = next((part for part in parts if part.username), None)
+    if found is None or found.username is None:
+        return {}
+    if found.password is None:
+        return {"token": found.username}
+    return {"user": found.username, "password": found.password}
 
 
 async def _log_error(error: Exception) -> None:

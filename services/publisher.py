@@ -22,6 +22,8 @@ from nats.js.errors import NotFoundError
 
 from domain.errors import CoordError
 from services.codec import Row
+from services.config import servers
+from services.connection import login
 from services.stream import POSITION, STREAM, SUBJECTS, headers_of, stream_config, subject_for
 
 WINDOW_EVENTS = 1_000
@@ -174,7 +176,7 @@ class Publisher:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Connection]:
-    """A connection for as long as it holds; several servers are separated by commas."""
+    """A connection for as long as it holds, to any of the servers."""
     closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def on_close() -> None:
@@ -182,7 +184,8 @@ async def connected(url: str) -> AsyncIterator[Connection]:
             closed.set_result(None)
 
     client = await nats.connect(
-        url.split(","),
+        servers(url),
+        **login(url),
         name="coordctl relay",
         allow_reconnect=False,
         max_reconnect_attempts=1,  # of this first connection; by default the client tries for two minutes

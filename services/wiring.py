@@ -76,7 +76,7 @@ async def run_relay(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
     from services.relay import Relay
 
     log = await opened_log(doors, stop)
-    relay = Relay(log, doors.database_url, doors.nats_url)
+    relay = Relay(log, doors.database_url, doors.nats_url, replicas=doors.stream_replicas)
     registry = new_registry()
     watch_relay(registry, relay)
     async with reporting(doors, "relay", registry, lambda: relay.leading):

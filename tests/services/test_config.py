@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from services import processes
-from services.config import Config, Doors, InvalidConfig, NotRunning, State, StateUnreadable, resolve
+from services.config import (
+    Config,
+    Doors,
+    InvalidConfig,
+    NotRunning,
+    State,
+    StateUnreadable,
+    resolve,
+    servers,
+    without_password,
+)
 
 
 def state_of(pid: int) -> State:
@@ -98,3 +108,19 @@ def test_a_port_that_is_none_is_refused(port: str, tmp_path: Path) -> None:
 def test_passwords_do_not_show(tmp_path: Path) -> None:
     config = Config.from_env({"COORD_DATABASE_URL": "postgresql://u:secret@db/x"}, tmp_path)
     assert "secret" not in f"{config} {config!r}"
+
+
+def test_a_cluster_is_named_by_its_servers_and_shown_without_their_passwords(tmp_path: Path) -> None:
+    url = "nats://u:one,@a:4222, nats://u:two@b:4222,tls://c"
+    assert servers("nats://u:p@a:4222, tls://b,") == ["nats://u:p@a:4222", "tls://b"]
+    assert without_password(url) == "nats://u@a:4222, nats://u@b:4222,tls://c"
+    assert without_password("postgresql://u:a@b,c@h:5432,g/db?x=1") == "postgresql://u@h:5432,g/db?x=1"
+    assert without_password("postgresql:///db") == "postgresql:///db"
+
+
+def test_replicas_are_odd_and_few(tmp_path: Path) -> None:
+    given = {"COORD_STREAM_REPLICAS": "3", "COORD_DATABASE_URL": "d", "COORD_NATS_URL": "n"}
+    assert resolve(Config.from_env(given, tmp_path)).stream_replicas == 3
+    for wrong in ("2", "0", "7", "three"):
+        with pytest.raises(InvalidConfig, match="COORD_STREAM_REPLICAS must be 1, 3 or 5"):
+            Config.from_env({"COORD_STREAM_REPLICAS": wrong}, tmp_path)

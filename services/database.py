@@ -1,13 +1,19 @@
 """How the log's database is connected to, and what can be wrong with it. Touches nothing of its own."""
 
+from collections.abc import Generator
 from hashlib import blake2b
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import TupleRow
+from psycopg.rows import Row, TupleRow
 
 from domain.errors import CoordError
+
+SILENCE_S = 4.0
+"""How long a server may say nothing to a short question; less than callers wait for their answer."""
 
 _CONNECT = {"connect_timeout": "5", "tcp_user_timeout": "10000", "application_name": "coordctl"}
 """What a connection has unless its URL says otherwise; with it, a database host that vanishes is noticed."""
@@ -31,14 +37,74 @@ class LogUnavailable(CoordError):
     retryable = True
 
 
+class LogFull(LogUnavailable):
+    """An append that met this was rolled back: nothing of it is in the log."""
+
+    code = "log_full"
+    says = (
+        "The database has no room left ({why}); nothing was changed. Free some space or enlarge its disk, and"
+        " work goes on by itself."
+    )
+
+
 class LogMissing(CoordError):
     code = "log_missing"
     says = "The database has no log ({why}); `coordctl up` creates it."
 
 
-def connect(url: str) -> psycopg.Connection[TupleRow]:
-    """A connection of its own to the log's database, in autocommit."""
-    return psycopg.connect(make_conninfo(**parameters(url)), autocommit=True)
+R = TypeVar("R")
+
+
+class ImpatientConnection(psycopg.Connection[Row]):
+    """A connection that closes, with an OperationalError, when the server is silent for `silence_s`.
+
+    A server that hangs, or whose host does, says nothing and breaks nothing, and a timeout that the server
+    keeps is of no use then. Waiting for notifications has its own timeout and is not bounded here.
+    """
+
+    silence_s: float = SILENCE_S
+
+    def wait(self, gen: PQGen[R], *arguments: Any, **options: Any) -> R:
+        if arguments or options:
+            return super().wait(gen, *arguments, **options)
+        try:
+            return super().wait(_unless_silent(gen, self.silence_s))
+        except _Silent as silent:
+            self.close()
+            raise psycopg.OperationalError(f"no answer within {self.silence_s:g} s") from silent
+
+
+class _Silent(Exception):
+    """Nothing has come from the server for too long."""
+
+
+def _unless_silent(gen: PQGen[R], silence_s: float) -> Generator[Any, Any, R]:
+    """What `gen` does; psycopg also wakes it, several times a second, when there is nothing to read."""
+    try:
+        wanted = next(gen)
+        deadline = monotonic() + silence_s
+        while True:
+            ready = yield wanted
+            if ready:
+                deadline = monotonic() + silence_s
+            elif monotonic() > deadline:
+                raise _Silent
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+
+
+def connect(url: str, *, impatient: bool = False) -> psycopg.Connection[TupleRow]:
+    """A connection of its own to the log's database, in autocommit; impatient for short questions alone."""
+    kind = ImpatientConnection[TupleRow] if impatient else psycopg.Connection[TupleRow]
+    return kind.connect(make_conninfo(**parameters(url)), autocommit=True)
+
+
+def unavailable(error: Exception) -> LogUnavailable:
+    """What an error of the database's driver means to those who need the log."""
+    full = isinstance(error, psycopg.errors.DiskFull) or isinstance(error.__cause__, psycopg.errors.DiskFull)
+    return LogFull(why=in_a_line(error)) if full else LogUnavailable(why=in_a_line(error))
 
 
 def lock_number(text: str) -> int:

@@ -1,1 +1,1 @@
-"""Proof: a fleet works while parts fail, and an independent checker goes through what was told and recorded."""
+"""Proof: a fleet works while parts fail, and an independent checker goes through all that was told."""

@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.errors import ConnectionClosedError
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg, StreamInfo, StreamState
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from domain.errors import CoordError
 from services.codec import Row
@@ -35,6 +35,8 @@ _CONNECT_WAIT_S = 0.1
 _ACK_TIMEOUT_S = 10.0
 _FOREIGN_MESSAGES = 100_000
 _LOOKS = 10
+_GROWTH_LOOKS = 50
+_GROWTH_WAIT_S = 0.1
 
 T = TypeVar("T")
 
@@ -103,6 +105,7 @@ class Publisher:
     async def resume(self) -> LastEvent | None:
         """Find the stream, or create it, and return the last event in it; None if there is none."""
         found, self._last = None, 0
+        await self._replicate(await self._info())
         for _ in range(_LOOKS):
             info = await self._info()
             self._replicated = (info.config.num_replicas or 1) > 1
@@ -159,6 +162,36 @@ class Publisher:
         except NotFoundError:
             _log.warning("creating stream %s and filling it from the log", STREAM)
             return await self._connection.answer(jetstream.add_stream(stream_config(self._replicas)))
+
+    async def _replicate(self, info: StreamInfo) -> None:
+        """Have the stream kept by as many servers as were asked for.
+
+        It is only ever grown: that loses nothing, and who has made it larger by hand meant it.
+        """
+        kept = info.config.num_replicas or 1
+        if kept == self._replicas:
+            return
+        if kept > self._replicas:
+            _log.info("stream %s has %d replicas, more than the %d asked for", STREAM, kept, self._replicas)
+            return
+        jetstream = self._connection.jetstream
+        try:
+            await self._connection.answer(jetstream.update_stream(info.config, num_replicas=self._replicas))
+        except APIError as error:
+            why = error.description or repr(error)
+            _log.warning("stream %s stays at %d replicas, not %d: %s", STREAM, kept, self._replicas, why)
+        else:
+            _log.warning("stream %s grows from %d to %d replicas", STREAM, kept, self._replicas)
+            await self._until_replicated()
+
+    async def _until_replicated(self) -> None:
+        """Wait a while for new replicas to be there: what is published before may get no answer."""
+        for _ in range(_GROWTH_LOOKS):
+            cluster = (await self._info()).cluster
+            others = [each for each in cluster.replicas or () if each.current] if cluster else []
+            if len(others) + 1 >= self._replicas:
+                return
+            await asyncio.sleep(_GROWTH_WAIT_S)
 
     async def _last_event(self, state: StreamState, after: int) -> LastEvent | None:
         """The last message after a sequence that is the relay's; others may have slipped in some after it."""

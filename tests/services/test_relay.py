@@ -1,7 +1,6 @@
 """The relay: whatever dies and whoever interferes, the stream holds the log's events once and in order."""
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -9,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import nats
@@ -21,11 +20,11 @@ from nats.aio.client import Client
 from nats.js.api import StreamInfo
 
 from services.embedded import EmbeddedNats
-from services.embedded.nats import binary, free_addresses
 from services.log import EventLog, LogConflict
 from services.publisher import Publisher, PublishRefused
 from services.publisher import connected as publishing
 from services.relay import STREAM, Relay, subject_of
+from tests.services.nats_cluster import running_cluster
 
 DEADLINE_S = 60.0
 POLL_S = 0.02
@@ -92,6 +91,12 @@ async def info_of(client: Client) -> StreamInfo | None:
         return await client.jetstream(timeout=2).stream_info(STREAM)
     except nats.errors.Error:
         return None
+
+
+async def replicas(client: Client) -> int | None:
+    info = await info_of(client)
+    assert info is not None
+    return info.config.num_replicas
 
 
 async def stores(client: Client, count: int) -> None:
@@ -352,35 +357,6 @@ def test_a_stream_of_another_log_is_left_alone(
     asyncio.run(scenario())
 
 
-@contextmanager
-def cluster(data: Path) -> Iterator[str]:
-    """Three nats-servers that replicate streams; their URL."""
-    addresses = [free_addresses() for _ in range(3)]
-    with ExitStack() as stack:
-        for number, (client, route) in enumerate(addresses):
-            config = data / f"{number}.conf"
-            config.write_text(
-                json.dumps(
-                    {
-                        "server_name": f"server-{number}",
-                        "listen": client,
-                        "jetstream": {"store_dir": str(data / f"store-{number}")},
-                        "feature_flags": {"js_ack_fc_v2": False},
-                        "cluster": {
-                            "name": "test",
-                            "listen": route,
-                            "routes": [f"nats://{other}" for _, other in addresses],
-                        },
-                        "log_file": str(data / f"{number}.log"),
-                    }
-                )
-            )
-            process = subprocess.Popen([binary(), "-c", config])
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-        yield ",".join(f"nats://{client}" for client, _ in addresses)
-
-
 def test_a_replicated_stream_is_complete_too_whatever_others_slip_in(
     log: EventLog, database_url: str, data: Path
 ) -> None:
@@ -392,13 +368,29 @@ def test_a_replicated_stream_is_complete_too_whatever_others_slip_in(
             async with connected(url) as client:
                 appending = asyncio.create_task(asyncio.to_thread(append, log, 4_000))
                 await pester(client, log, appending, *relays)
-                info = await info_of(client)
-                assert info is not None
-                assert info.config.num_replicas == 3
+                assert await replicas(client) == 3
                 await assert_complete(log, client)
 
-    with cluster(data) as url:
-        asyncio.run(scenario(url))
+    with running_cluster(data) as cluster:
+        asyncio.run(scenario(cluster.url))
+
+
+def test_more_replicas_are_made_when_asked_for_and_fewer_are_not(
+    log: EventLog, database_url: str, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(url: str) -> None:
+        async with connected(url) as client:
+            for asked, kept in ((1, 1), (3, 3), (1, 3), (5, 3)):
+                relay = Relay(log, database_url, url, replicas=asked)
+                async with running(relay):
+                    append(log, 300)
+                    await caught_up(log, relay)
+                assert await replicas(client) == kept
+            await assert_complete(log, client)
+
+    with running_cluster(data) as cluster:
+        asyncio.run(scenario(cluster.url))
+    assert "stays at 3 replicas, not 5" in caplog.text
 
 
 @given(project=st.text(), event=st.text(), entity=st.text())

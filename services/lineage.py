@@ -15,11 +15,6 @@ from domain.lineage import Fork, Lineage, Restore, Turn, trace
 Marks = Iterable[tuple[int, str, bytes]]
 """Sequence, topic and body of each turn in a stream, in order."""
 
-INDEX = """
-CREATE INDEX IF NOT EXISTS events_turns_idx ON coord.events (originator_id, originator_version)
-WHERE topic IN ('project.forked@1', 'project.restored@1')
-"""
-
 READ_MARKS = """
 SELECT originator_version, topic, state FROM coord.events
 WHERE originator_id = %(stream)s AND topic IN ('project.forked@1', 'project.restored@1')

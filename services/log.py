@@ -41,7 +41,7 @@ from services.codec import Row
 from services.database import LogConflict, LogMissing, LogUnavailable, in_a_line, lock_number, parameters
 from services.leadership import Leadership
 from services.lineage import READ_MARKS, read_lineage
-from services.schema import SCHEMA_STATEMENTS
+from services.migrations import MIGRATIONS, migrate
 from services.tail import CHANNEL, HEAD, LogTail
 
 __all__ = [
@@ -62,7 +62,6 @@ _POOL_CONNECTIONS = 2
 _POOL_TIMEOUT_S = 5.0
 LAST_POSITION = 2**63 - 1
 _READ_EVENTS = 10_000
-_CREATE_LOCK = "coord.events"
 
 _LAST_SEQUENCE = "SELECT coord.last_sequence(%s, %s::bigint, %s::bigint, %s::bigint)"
 
@@ -116,11 +115,9 @@ class EventLog(PostgresApplicationRecorder):
         self._tail = LogTail(url)
 
     def create_tables(self) -> None:
-        """Create what is missing of the log; many may do it at once."""
-        with self._connection() as connection, connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_number(_CREATE_LOCK),))
-            for statement in SCHEMA_STATEMENTS:
-                connection.execute(statement)
+        """Bring the log's tables to the schema of this program; many may do it at once. Raises DataNewer."""
+        with self._connection() as connection:
+            migrate(connection, MIGRATIONS)
 
     def create_table(self) -> None:
         self.create_tables()

@@ -13,6 +13,7 @@ from typing import Any
 
 import uvloop
 
+from domain.errors import CoordError
 from services.tuning import collect_seldom
 from services.waiting import ToldToStop, first_of
 
@@ -34,6 +35,9 @@ def serve(service: Service, *, ready_fd: int | None = None, life_fd: int | None 
         run(_live(service, _teller(ready_fd), life_fd))
     except ToldToStop:
         return DONE
+    except CoordError as error:
+        logger.critical("the service ends: %s", error)
+        return FAILED
     except Exception:  # the process ends here, and the traceback says why
         logger.critical("the service failed and ends", exc_info=True)
         return FAILED

@@ -38,7 +38,18 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from domain.errors import UnknownSequence
 from domain.lineage import END, Lineage, Segments
 from services.codec import Row
-from services.database import LogConflict, LogMissing, LogUnavailable, in_a_line, lock_number, parameters
+from services.database import (
+    ImpatientConnection,
+    LogConflict,
+    LogFull,
+    LogMissing,
+    LogUnavailable,
+    connect,
+    in_a_line,
+    lock_number,
+    parameters,
+    unavailable,
+)
 from services.leadership import Leadership
 from services.lineage import READ_MARKS, read_lineage
 from services.migrations import MIGRATIONS, migrate
@@ -48,6 +59,7 @@ __all__ = [
     "EventLog",
     "Leadership",
     "LogConflict",
+    "LogFull",
     "LogMissing",
     "LogTail",
     "LogUnavailable",
@@ -59,23 +71,35 @@ SCHEMA = "coord"
 TABLE = "events"
 
 _POOL_CONNECTIONS = 2
-_POOL_TIMEOUT_S = 5.0
+_POOL_TIMEOUT_S = 4.0
 LAST_POSITION = 2**63 - 1
 _READ_EVENTS = 10_000
+MAX_READ_BYTES = 16 * 2**20
+"""Of events' bodies, in one read: it ends with the event that goes beyond."""
 
 _LAST_SEQUENCE = "SELECT coord.last_sequence(%s, %s::bigint, %s::bigint, %s::bigint)"
 
 _APPEND = "SELECT coord.append_events(%b, %b::bigint[], %b, %b)"
 
-_READ = """
-SELECT notification_id, originator_id, originator_version, topic, state FROM coord.events
-WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s
+_READ = f"""
+SELECT notification_id, originator_id, originator_version, topic, state FROM (
+    SELECT *, sum(octet_length(state)) OVER (ORDER BY notification_id ROWS UNBOUNDED PRECEDING) AS bytes
+    FROM (
+        SELECT notification_id, originator_id, originator_version, topic, state FROM coord.events
+        WHERE notification_id > %s AND notification_id <= %s ORDER BY notification_id LIMIT %s
+    ) AS found
+) AS measured WHERE bytes < {MAX_READ_BYTES} + octet_length(state) ORDER BY notification_id
 """
 
-_READ_STREAM = """
-SELECT notification_id, originator_id, originator_version, topic, state FROM coord.events
-WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s AND notification_id <= %s
-ORDER BY originator_version LIMIT %s
+_READ_STREAM = f"""
+SELECT notification_id, originator_id, originator_version, topic, state FROM (
+    SELECT *, sum(octet_length(state)) OVER (ORDER BY originator_version ROWS UNBOUNDED PRECEDING) AS bytes
+    FROM (
+        SELECT notification_id, originator_id, originator_version, topic, state FROM coord.events
+        WHERE originator_id = %s AND originator_version > %s AND originator_version <= %s
+        AND notification_id <= %s ORDER BY originator_version LIMIT %s
+    ) AS found
+) AS measured WHERE bytes < {MAX_READ_BYTES} + octet_length(state) ORDER BY originator_version
 """
 
 _READ_AT = """
@@ -115,9 +139,14 @@ class EventLog(PostgresApplicationRecorder):
         self._tail = LogTail(url)
 
     def create_tables(self) -> None:
-        """Bring the log's tables to the schema of this program; many may do it at once. Raises DataNewer."""
-        with self._connection() as connection:
-            migrate(connection, MIGRATIONS)
+        """Bring the log's tables to the schema of this program, however long that takes; many may do it at
+        once. Raises DataNewer.
+        """
+        try:
+            with connect(self.url) as connection:
+                migrate(connection, MIGRATIONS)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise unavailable(error) from error
 
     def create_table(self) -> None:
         self.create_tables()
@@ -141,7 +170,10 @@ class EventLog(PostgresApplicationRecorder):
     def read(
         self, after: int, limit_events: int, *, until: int | None = None, project: str | None = None
     ) -> list[Row]:
-        """The events that follow a position, in order, none past `until`; of all projects or of one."""
+        """The events that follow a position, in order, none past `until`; of all projects or of one.
+
+        They are fewer than there are when their bodies have MAX_READ_BYTES together, as in every read below.
+        """
         last = LAST_POSITION if until is None else until
         if project is not None:
             return self.read_project(project, self.sequence_at(project, after), last, limit_events)
@@ -189,7 +221,7 @@ class EventLog(PostgresApplicationRecorder):
         rows: list[Row] = []
         for segment in segments:
             after = max(segment.first - 1, after_sequence)
-            if after < segment.last and len(rows) < limit_events:
+            if after < segment.last and not is_full(rows, limit_events):
                 bounds = (after, segment.last, until_position, limit_events - len(rows))
                 found = self._fetch(_READ_STREAM, (segment.stream, *bounds))
                 rows += _named(project, segment.stream, found)
@@ -294,8 +326,10 @@ class EventLog(PostgresApplicationRecorder):
         except IntegrityError as error:
             raise LogConflict from error
         except (OperationalError, InterfaceError, InternalError) as error:
-            self.datastore.pool.check()  # what broke this connection has likely broken the idle ones too
-            raise LogUnavailable(why=in_a_line(error)) from error
+            told = unavailable(error)
+            if not isinstance(told, LogFull):
+                self.datastore.pool.drain()  # what broke this connection has likely broken the idle ones too
+            raise told from error
         except ProgrammingError as error:
             if isinstance(error.__cause__, _MISSING):
                 raise LogMissing(why=in_a_line(error)) from error
@@ -317,10 +351,16 @@ class _Datastore(PostgresDatastore):
             enable_db_functions=False,
         )
         self.pool.kwargs = {**options, "row_factory": dict_row}
+        self.pool.connection_class = ImpatientConnection[DictRow]
         self.pool.reconnect_timeout = _POOL_TIMEOUT_S  # then again on demand, not after ever longer pauses
 
     def register_type_adapters(self) -> None:
         """Do nothing: events go as columns, without composite types. So no server is needed yet."""
+
+
+def is_full(rows: Sequence[Row], limit_events: int) -> bool:
+    """Whether a read ended because it could hold no more: then there may be more."""
+    return len(rows) >= limit_events or sum(len(row[4]) for row in rows) >= MAX_READ_BYTES
 
 
 class _Stamp(Struct):

@@ -221,7 +221,7 @@ class _Session:
 
     def _end(self, batch: list[Recorded], position: int, until: int | None) -> int:
         """The position after a batch: one that is not full has come as far as it could."""
-        if until is not None and len(batch) < self._reader.batch_events:
+        if until is not None and not self._reader.full:
             return until
         return batch[-1].position if batch else position
 

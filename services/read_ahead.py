@@ -6,18 +6,25 @@ What has been read never changes, so a batch read early is as good as one read l
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from domain.lineage import Segments
 from domain.messages import Recorded
 from services.codec import Codec
-from services.log import LAST_POSITION, EventLog
+from services.log import LAST_POSITION, EventLog, is_full
 
 _Range = tuple[int, int | None]
 
 
+class _Batch(NamedTuple):
+    events: list[Recorded]
+    full: bool
+
+
 class ReadAhead:
-    """Batches of at most `batch_events` in order: of the whole log, or of these segments of one project.
+    """Batches in order, of at most `batch_events`, or of as many as one read of the log holds in bytes.
+
+    They are of the whole log, or of these segments of one project.
 
     What follows is named by a position, and within a project by a sequence. It holds one batch beside the
     one it handed out.
@@ -37,15 +44,18 @@ class ReadAhead:
         self._project = project
         self._segments = segments
         self._thread = ThreadPoolExecutor(1, "read-ahead")
-        self._ahead: tuple[_Range, Future[list[Recorded]]] | None = None
+        self._ahead: tuple[_Range, Future[_Batch]] | None = None
+        self.full = False
+        """Whether the batch last read holds all that one may: then more may follow before its end."""
 
     def read(self, after: int, until: int | None = None) -> list[Recorded]:
         """The events that follow, none of them past the position `until`; empty if there are none yet."""
         ahead, self._ahead = self._ahead, None
         batch = ahead[1].result() if ahead and ahead[0] == (after, until) else self._fetch(after, until)
-        if len(batch) == self.batch_events:
-            self.expect(self._place(batch[-1]), until)
-        return batch
+        self.full = batch.full
+        if batch.full:
+            self.expect(self._place(batch.events[-1]), until)
+        return batch.events
 
     def expect(self, after: int, until: int | None) -> None:
         """Read what will be asked for next."""
@@ -68,13 +78,13 @@ class ReadAhead:
     ) -> None:
         self.close()
 
-    def _fetch(self, after: int, until: int | None) -> list[Recorded]:
+    def _fetch(self, after: int, until: int | None) -> _Batch:
         if self._project is None:
             rows = self._log.read(after, self.batch_events, until=until)
         else:
             last = LAST_POSITION if until is None else until
             rows = self._log.read_segments(self._project, self._segments, after, self.batch_events, last)
-        return [self._codec.decode(row) for row in rows]
+        return _Batch([self._codec.decode(row) for row in rows], is_full(rows, self.batch_events))
 
     def _place(self, recorded: Recorded) -> int:
         return recorded.position if self._project is None else recorded.sequence

@@ -153,7 +153,7 @@ class _Build:
         until = self._next_stop(self._position, target)
         batch = self._reader.read(self._position, until)
         # A batch that is not full reaches its end, even if the last positions before it hold no events.
-        full = len(batch) == self._reader.batch_events
+        full = self._reader.full
         if not full and until < target:
             self._reader.expect(until, self._next_stop(until, target))
         if begins_with_turn(batch):  # what was before it is read from the tables

@@ -208,17 +208,16 @@ class Deltas:
     def _older(self, table: Table[Any], one: Part, other: Part) -> Composable:
         """The rows at the earlier of two marks that were replaced by the other."""
         early, late = sorted((one.at, other.at))
-        replaced = SQL("_since >= {} AND int8range(_since, _until) @> {}::bigint AND _until <= {}")
-        condition = replaced.format(Literal(one.first), Literal(early), Literal(late))
-        return SQL("({})").format(self._select(table, table.past, one, condition))
+        condition = SQL("_since >= {} AND _until <= {}").format(Literal(one.first), Literal(late))
+        return SQL("({})").format(self._select(table, table.kept_at(early), one, condition))
 
     def _held(self, table: Table[Any], part: Part, at: int, condition: Composable = _ALL) -> Composable:
         """The rows that a stream itself held at a mark: those it still has, and those it had."""
         since = SQL("_since >= {} AND {}").format(Literal(part.first), condition)
         live = SQL("{} <= {} AND {}").format(_written(table), Literal(at), since)
-        past = SQL("int8range(_since, _until) @> {}::bigint AND {}").format(Literal(at), since)
         return SQL("({} UNION ALL {})").format(
-            self._select(table, table.identifier, part, live), self._select(table, table.past, part, past)
+            self._select(table, table.identifier, part, live),
+            self._select(table, table.kept_at(at), part, since),
         )
 
     def _keyed(self, table: Table[Any], part: Part, wanted: str) -> Composable:
@@ -232,7 +231,7 @@ class Deltas:
         )
 
     def _select(
-        self, table: Table[Any], relation: Identifier, part: Part, condition: Composable
+        self, table: Table[Any], relation: Composable, part: Part, condition: Composable
     ) -> Composable:
         rest = _joined(Identifier(column.name) for column in table.projection.columns[1:])
         return SQL(

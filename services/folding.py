@@ -1,7 +1,7 @@
 """Folding batches of events into a projection's table, with the rows it touched lately kept in memory."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -90,7 +90,7 @@ class Folder(Generic[R]):
         rows = dict(before)
         projection.fold_into(rows, touches)
         changed = {key: row for key, row in rows.items() if row is not before.get(key)}
-        packed = self.table.pack([*changed.values()], replacing=True)
+        packed = self._pack(changed, before, layers)
         self._cache.keep(rows, packed.bytes)
         return Changes(packed, self._to_keep(changed.keys(), before, mark, layers), mark)
 
@@ -125,6 +125,18 @@ class Folder(Generic[R]):
         for project, some in layered.items():
             rows |= self.table.load(connection, some, rows_of(self.table, layers, project, by_key=True))
         return rows
+
+    def _pack(self, changed: Mapping[Key, R], before: Mapping[Key, R], layers: Layers) -> Packed:
+        """What a project stands on is not in the table yet when it changes: such rows are sent whole."""
+        elsewhere = frozenset(layers.projects())
+        whole: list[R] = []
+        changes: list[tuple[R, R]] = []
+        for key, row in changed.items():
+            if key in before and key[0] not in elsewhere:
+                changes.append((before[key], row))
+            else:
+                whole.append(row)
+        return self.table.pack(whole, changes, replacing=True)
 
     def _to_keep(
         self, changed: Collection[Key], before: Collection[Key], mark: int, layers: Layers

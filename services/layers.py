@@ -166,9 +166,9 @@ def _own(
     live += SQL(" AND {} <= {}").format(since, Literal(at))
     if stays:
         return [live]
-    past = selected.format(whose, rest, table.past, *own)
     if by_key:
+        past = selected.format(whose, rest, table.past, *own)
         past += SQL(" AND {0} <= {1} AND _until > {1}").format(since, Literal(at))
     else:
-        past += SQL(" AND int8range(_since, _until) @> {}::bigint").format(Literal(at))
+        past = selected.format(whose, rest, SQL("{} kept").format(table.kept_at(at)), *own)
     return [live, past]

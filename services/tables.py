@@ -3,22 +3,25 @@
 Each has two: one of the rows as they are, each with the position `_since` which it is so; and `<name>_past`,
 of rows as they were from `_since` until before `_until`, kept for the sake of a mark between the two. Rows
 travel as JSON: msgspec writes and reads a row in about a microsecond, and Postgres takes a batch of them at
-once; rows that are only ever added are copied instead. It may touch the tables of projections, and nothing
-else.
+once; of rows that are there already only the columns that changed, and rows that are only ever added are
+copied instead. It may touch the tables of projections, and nothing else.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import compress
+from operator import attrgetter, is_not
 from typing import Any, Generic, TypeVar
 
 import msgspec
 import psycopg
 from msgspec import Struct
 from msgspec.structs import astuple
-from psycopg.sql import SQL, Composable, Composed, Identifier
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 from psycopg.types.json import set_json_dumps
 
+from domain.errors import CoordError
 from projections.framework import Key, Projection
 from services.database import LogUnavailable, connect, in_a_line
 
@@ -35,6 +38,12 @@ _COLLATION = 'COLLATE "C"'
 
 _CHUNK_BYTES = 16 * 2**20
 _SCAN_ROWS = 2_000
+_REMEMBERED_STATEMENTS = 64
+
+_SPAN_BITS = SQL("length(ltrim((_until - _since)::bit(48)::text, '0'))")
+"""How many binary digits the length of a span has."""
+
+_LONGEST_SPAN_BITS = 48
 
 _encode = msgspec.json.Encoder().encode
 
@@ -63,12 +72,26 @@ def connected(url: str) -> Iterator[Connection]:
         raise LogUnavailable(why=in_a_line(error)) from error
 
 
+class RowsMissing(CoordError):
+    code = "rows_missing"
+    says = "Table {table} lacks {missing} of the rows that changed; run `coordctl projection rebuild`."
+
+
+class Update(Struct, frozen=True, kw_only=True):
+    """What changed in rows that are there: the columns, and their values as JSON arrays of bounded size."""
+
+    columns: tuple[str, ...] = ()
+    chunks: Sequence[str] = ()
+    rows: int = 0
+
+
 class Packed(Struct, frozen=True, kw_only=True):
     """Rows on their way: as JSON arrays of bounded size, or as they are if they will only be added."""
 
     chunks: Sequence[str] = ()
     bytes: int = 0
     rows: Sequence[Struct] = ()
+    update: Update = Update()
 
 
 class Table(Generic[R]):
@@ -81,6 +104,7 @@ class Table(Generic[R]):
         self.past = Identifier(schema, f"{name}_past")
         self.columns = _names(column.name for column in projection.columns)
         self._decode = msgspec.json.Decoder(projection.row).decode
+        self._update = lru_cache(_REMEMBERED_STATEMENTS)(self._update_of)
 
     def create(self, connection: Connection) -> None:
         """Create both, without the further indexes."""
@@ -114,7 +138,7 @@ class Table(Generic[R]):
         if self.projection.append_only:
             return
         connection.execute(SQL("CREATE INDEX ON {} (project, _since)").format(self.identifier))
-        connection.execute(SQL("CREATE INDEX ON {} USING gist (int8range(_since, _until))").format(self.past))
+        connection.execute(SQL("CREATE INDEX ON {} (project, ({}), _until)").format(self.past, _SPAN_BITS))
 
     def drop(self, connection: Connection) -> None:
         connection.execute(SQL("DROP TABLE IF EXISTS {}, {}").format(self.identifier, self.past))
@@ -155,17 +179,52 @@ class Table(Generic[R]):
         rows = [self._decode(text) for (text,) in connection.execute(statement)]
         return {self.projection.key_of(row): row for row in rows}
 
-    def pack(self, rows: Sequence[R], *, replacing: bool = False) -> "Packed":
-        """Rows, made ready to be sent; `replacing` if even those that are only ever added may be there."""
+    def kept_at(self, at: int) -> Composed:
+        """The rows that were kept and were so at a mark: those whose span holds it.
+
+        Such a span ends after the mark, and by no more than its length; so the index of ends is looked into
+        once for each order of length, and finds few that do not fit.
+        """
+        return SQL(
+            "(SELECT p.* FROM generate_series(1, {longest}) AS span (bits) JOIN {past} p"
+            " ON {bits} = span.bits AND _until > {at} AND _until < {at} + (1::bigint << span.bits)"
+            " AND _since <= {at})"
+        ).format(longest=Literal(_LONGEST_SPAN_BITS), past=self.past, bits=_SPAN_BITS, at=Literal(at))
+
+    def pack(
+        self, rows: Sequence[R], changes: Sequence[tuple[R, R]] = (), *, replacing: bool = False
+    ) -> "Packed":
+        """Rows, made ready to be sent; `changes` of rows that are there, each before and after.
+
+        `replacing` if even those rows that are only ever added may be there.
+        """
         if self.projection.append_only and not replacing:
             return Packed(rows=rows)
-        chunks = [*_chunks(rows)]
-        return Packed(chunks=chunks, bytes=sum(map(len, chunks)))
+        chunks, update = [*_chunks(map(_encode, rows))], self._pack_changes(changes)
+        return Packed(chunks=chunks, bytes=sum(map(len, (*chunks, *update.chunks))), update=update)
+
+    def _pack_changes(self, changes: Sequence[tuple[R, R]]) -> Update:
+        """The columns in which any of the rows changed, and what is in them now."""
+        if not changes:
+            return Update()
+        names, key = self.projection.row.__struct_fields__, self.projection.primary_key
+        differs = {tuple(map(is_not, astuple(old), astuple(new))) for old, new in changes}
+        anywhere = map(any, zip(*differs, strict=True))
+        columns = tuple(name for name in compress(names, anywhere) if name not in key)
+        sent = (*key, *columns)
+        values = attrgetter(*sent)
+        chunks = [*_chunks(_encode(dict(zip(sent, values(row), strict=True))) for _, row in changes)]
+        return Update(columns=columns, chunks=chunks, rows=len(changes))
 
     def write(self, connection: Connection, packed: "Packed", since: int) -> None:
         """Insert or replace rows, which are so since a position."""
         for chunk in packed.chunks:
             connection.execute(self._upsert, (since, chunk))
+        if packed.update.rows:
+            statement = self._update(packed.update.columns)
+            found = sum(connection.execute(statement, (since, c)).rowcount for c in packed.update.chunks)
+            if found != packed.update.rows:
+                raise RowsMissing(table=self.name, missing=packed.update.rows - found)
         if packed.rows:
             with connection.cursor() as cursor, cursor.copy(self._copy) as copy:
                 copy.set_types([*(column.type for column in self.projection.columns), "bigint"])
@@ -195,7 +254,6 @@ class Table(Generic[R]):
     def _upsert(self) -> Composed:
         """Insert a batch of rows given as a JSON array, or replace those that exist."""
         columns = self.projection.columns
-        types = SQL(", ").join(SQL("{} {}").format(Identifier(c.name), SQL(c.type)) for c in columns)
         values = [column.name for column in columns if column.name not in self.projection.primary_key]
         replace = SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(n)) for n in (*values, SINCE))
         return SQL(
@@ -205,10 +263,28 @@ class Table(Generic[R]):
         ).format(
             table=self.identifier,
             names=self.columns,
-            types=types,
+            types=self._types(column.name for column in columns),
             key=_names(self.projection.primary_key),
             replace=replace,
         )
+
+    def _update_of(self, columns: Sequence[str]) -> Composed:
+        """Change these columns of the rows that a JSON array has by their keys."""
+        key = self.projection.primary_key
+        return SQL(
+            "UPDATE {table} t SET {changed} _since = %s FROM json_to_recordset(%s::json) AS r ({types})"
+            " WHERE {same}"
+        ).format(
+            table=self.identifier,
+            changed=SQL("").join(SQL("{0} = r.{0}, ").format(Identifier(name)) for name in columns),
+            types=self._types([*key, *columns]),
+            same=SQL(" AND ").join(SQL("t.{0} = r.{0}").format(Identifier(name)) for name in key),
+        )
+
+    def _types(self, names: Iterable[str]) -> Composed:
+        """Columns with their types."""
+        types = {column.name: column.type for column in self.projection.columns}
+        return SQL(", ").join(SQL("{} {}").format(Identifier(name), SQL(types[name])) for name in names)
 
     @cached_property
     def _copy(self) -> Composed:
@@ -241,11 +317,11 @@ def _names(names: Iterable[str]) -> Composed:
     return SQL(", ").join(map(Identifier, names))
 
 
-def _chunks(rows: Sequence[Struct]) -> Iterator[str]:
+def _chunks(rows: Iterable[bytes]) -> Iterator[str]:
     """Rows as JSON arrays of bounded size: a statement's parameter must not grow with what the rows carry."""
     chunk: list[bytes] = []
     size_bytes = 0
-    for encoded in map(_encode, rows):
+    for encoded in rows:
         chunk.append(encoded)
         size_bytes += len(encoded)
         if size_bytes >= _CHUNK_BYTES:

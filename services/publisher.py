@@ -32,7 +32,10 @@ _ID, _AFTER_ID, _AFTER_SEQUENCE = "Nats-Msg-Id", "Nats-Expected-Last-Msg-Id", "N
 _BATCH, _BATCH_SEQUENCE, _BATCH_COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
 _CONNECT_TIMEOUT_S = 5.0
 _CONNECT_WAIT_S = 0.1
-_ACK_TIMEOUT_S = 10.0
+_ACK_TIMEOUT_S = 5.0
+_ASK_TIMEOUT_S = 2.0
+"""How long the server may take to tell of the stream: while a replicated one has no leader nobody answers."""
+
 _FOREIGN_MESSAGES = 100_000
 _LOOKS = 10
 _GROWTH_LOOKS = 50
@@ -76,7 +79,7 @@ class Connection:
 
     def __init__(self, client: Client, closed: asyncio.Future[None]) -> None:
         self.client = client
-        self.jetstream: JetStreamContext = client.jetstream(timeout=_ACK_TIMEOUT_S)
+        self.jetstream: JetStreamContext = client.jetstream(timeout=_ASK_TIMEOUT_S)
         self._closed = closed
 
     async def answer(self, request: Coroutine[Any, Any, T]) -> T:

@@ -37,6 +37,7 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 
 from domain.errors import UnknownSequence
 from domain.lineage import END, Lineage, Segments
+from services.appending import append_events
 from services.codec import Row
 from services.database import (
     ImpatientConnection,
@@ -78,8 +79,6 @@ MAX_READ_BYTES = 16 * 2**20
 """Of events' bodies, in one read: it ends with the event that goes beyond."""
 
 _LAST_SEQUENCE = "SELECT coord.last_sequence(%s, %s::bigint, %s::bigint, %s::bigint)"
-
-_APPEND = "SELECT coord.append_events(%b, %b::bigint[], %b, %b)"
 
 _READ = f"""
 SELECT notification_id, originator_id, originator_version, topic, state FROM (
@@ -155,14 +154,8 @@ class EventLog(PostgresApplicationRecorder):
         """Write all of the events or none, and return their positions, in the same order."""
         if not events:
             return []
-        columns = (
-            [event.originator_id for event in events],
-            [event.originator_version for event in events],
-            [event.topic for event in events],
-            [event.state for event in events],
-        )
-        (positions,) = self._fetch(_APPEND, columns)[0]
-        return list(positions)
+        with self._connection() as connection:
+            return append_events(connection, events)
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int]:
         return self.append(stored_events)

@@ -24,6 +24,7 @@ ATTEMPT_TIMEOUT_S = 5.0
 PATIENCE_S = 15.0
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 2.0
+MAX_RETRY_AFTER_S = 10.0
 
 
 class Refused(CoordError):
@@ -92,9 +93,10 @@ class Caller:
             try:
                 return await self._once(subject, payload, headers, ATTEMPT_TIMEOUT_S + wait_s)
             except CoordError as error:
-                if not error.retryable or loop.time() + backoff_s > give_up:
+                pause_s = _pause(error, backoff_s)
+                if not error.retryable or loop.time() + pause_s > give_up:
                     raise
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311  # jitter, not a secret
+            await asyncio.sleep(pause_s)
             backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
 
     async def _once(self, subject: str, payload: bytes, headers: dict[str, str], timeout_s: float) -> Answer:
@@ -106,6 +108,13 @@ class Caller:
         except (TimeoutError, NatsError) as error:
             raise TimedOut(timeout_s=timeout_s) from error
         return parse_answer(message.data)
+
+
+def _pause(error: CoordError, backoff_s: float) -> float:
+    """How long to wait before asking again: no less than the service says, and never in step with others."""
+    told_s = error.facts.get("retry_after_s", 0.0) if isinstance(error, Refused) else 0.0
+    longest_s = max(backoff_s, 2 * min(told_s, MAX_RETRY_AFTER_S))
+    return longest_s * random.uniform(0.5, 1.0)  # noqa: S311  # jitter, not a secret
 
 
 def parse_answer(data: bytes) -> Answer:

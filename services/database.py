@@ -18,6 +18,8 @@ SILENCE_S = 4.0
 _CONNECT = {"connect_timeout": "5", "tcp_user_timeout": "10000", "application_name": "coordctl"}
 """What a connection has unless its URL says otherwise; with it, a database host that vanishes is noticed."""
 
+FULL_RETRY_AFTER_S = 5.0
+
 
 class LogConflict(CoordError):
     """Another writer has written, or this batch itself was committed before and the answer got lost."""
@@ -42,8 +44,8 @@ class LogFull(LogUnavailable):
 
     code = "log_full"
     says = (
-        "The database has no room left ({why}); nothing was changed. Free some space or enlarge its disk, and"
-        " work goes on by itself."
+        "The database has no room left ({why}); nothing was changed. Free some space or enlarge its disk;"
+        " work then goes on by itself. Try again in {retry_after_s} s."
     )
 
 
@@ -104,7 +106,9 @@ def connect(url: str, *, impatient: bool = False) -> psycopg.Connection[TupleRow
 def unavailable(error: Exception) -> LogUnavailable:
     """What an error of the database's driver means to those who need the log."""
     full = isinstance(error, psycopg.errors.DiskFull) or isinstance(error.__cause__, psycopg.errors.DiskFull)
-    return LogFull(why=in_a_line(error)) if full else LogUnavailable(why=in_a_line(error))
+    if full:
+        return LogFull(why=in_a_line(error), retry_after_s=FULL_RETRY_AFTER_S)
+    return LogUnavailable(why=in_a_line(error))
 
 
 def lock_number(text: str) -> int:

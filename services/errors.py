@@ -2,6 +2,9 @@
 
 from domain.errors import CoordError
 
+RETRY_AFTER_S = 0.5
+"""When to ask again whoever is busy or away."""
+
 
 class BadInput(CoordError):
     code = "bad_input"
@@ -36,8 +39,14 @@ class Busy(CoordError):
 
 class Unavailable(CoordError):
     code = "unavailable"
-    says = "{what} does not answer now ({why}); nothing was changed, or the same command id tells what was."
+    says = (
+        "{what} does not answer now ({why}); try again in {retry_after_s} s: nothing was changed, or the same"
+        " command id tells what was."
+    )
     retryable = True
+
+    def __init__(self, *, what: str, why: str, retry_after_s: float = RETRY_AFTER_S) -> None:
+        super().__init__(what=what, why=why, retry_after_s=retry_after_s)
 
 
 class InternalError(CoordError):

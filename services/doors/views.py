@@ -16,21 +16,27 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from domain.errors import CoordError
-from services.errors import BadInput, PayloadTooLarge, UnknownView
+from services.errors import RETRY_AFTER_S, BadInput, PayloadTooLarge, UnknownView
 from services.metrics import GatewayMetrics
 from services.reads import Reads, parse
-from services.wire import MAX_PAYLOAD_BYTES, VIEW_SUBJECTS, check_json, check_name, encode_error
+from services.wire import (
+    MAX_PAYLOAD_BYTES,
+    VIEW_SUBJECTS,
+    check_json,
+    check_name,
+    encode_error,
+    may_answer,
+)
 
 QUEUE = "coordctl-gateway"
 UNREADABLE = "unreadable"
-INBOX = "_INBOX."
 READERS = 8
 MAX_WAITING_READS = 1_000
 
 
 class TooManyReads(CoordError):
     code = "busy"
-    says = "The gateway has {waiting} reads waiting, its limit; try again in a moment."
+    says = "The gateway has {waiting} reads waiting, its limit; try again in {retry_after_s} s."
     retryable = True
 
 
@@ -61,12 +67,14 @@ class ViewDoor:
         self._readers.shutdown()
 
     async def _receive(self, message: Msg) -> None:
-        if not message.reply.startswith(INBOX):
+        if not may_answer(message.reply):
             self._metrics.read(UNREADABLE, "foreign_reply_subject")
             logger.warning("no answer to a read: the reply subject is not an inbox")
             return
         if len(self._running) >= MAX_WAITING_READS:
-            await self._refuse(message, TooManyReads(waiting=len(self._running)), UNREADABLE)
+            await self._refuse(
+                message, TooManyReads(waiting=len(self._running), retry_after_s=RETRY_AFTER_S), UNREADABLE
+            )
             return
         task = asyncio.create_task(self._answer(message))
         self._running.add(task)

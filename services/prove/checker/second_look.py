@@ -1,0 +1,97 @@
+"""The commands that somebody was told were refused, or changed nothing, although the log has events of them.
+
+That may be right: the attempt came before another one, which was carried out. It is wrong if the attempt was
+sent after the command had been decided, or if no other attempt can have brought the events about. There are
+few such commands, so their attempts and the moments of their events are looked up once more.
+"""
+
+from collections.abc import Iterable, Set
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct, field
+
+from services.prove.checker.commands import key_of
+from services.prove.checker.findings import Violations
+from services.prove.evidence import Ask, Evidence, Logged, Said, Told
+
+
+class Attempt(Struct):
+    ask: Ask
+    reply: dict[str, Any] | None = None
+
+    @property
+    def changed_nothing(self) -> bool:
+        """It was refused for good, or told that all is so already."""
+        if self.reply is None:
+            return False
+        if self.reply["ok"]:
+            return self.reply.get("sequence") is None
+        return not self.reply["error"]["retryable"]
+
+
+class Suspect(Struct):
+    """A command, its attempts by client and number, and the first of its events."""
+
+    attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
+    event: Logged | None = None
+
+
+def look_again(evidence: Evidence, suspects: Set[int], violations: Violations) -> None:
+    """Judge these commands, which are keys of `commands.key_of`."""
+    if not suspects:
+        return
+    found = _attempts(evidence.said(), suspects)
+    _find_events(evidence.log(), found)
+    for suspect in found.values():
+        _judge(suspect, violations)
+
+
+def _attempts(said: Iterable[Said], suspects: Set[int]) -> dict[int, Suspect]:
+    found: dict[int, Suspect] = {}
+    asked: dict[tuple[str, str], int] = {}
+    for line in said:
+        if isinstance(line, Ask):
+            key = key_of(line.project, line.actor, line.id)
+            if key in suspects:
+                asked[line.client, line.id] = key
+                found.setdefault(key, Suspect()).attempts[line.client, line.attempt] = Attempt(line)
+        elif isinstance(line, Told) and (line.client, line.id) in asked:
+            attempt = found[asked[line.client, line.id]].attempts.get((line.client, line.attempt))
+            if attempt is not None:
+                attempt.reply = line.reply
+    return found
+
+
+def _find_events(log: Iterable[Logged], found: dict[int, Suspect]) -> None:
+    for event in log:
+        body = event.body
+        suspect = found.get(key_of(event.project, body["actor"], body["command_id"]))
+        if suspect is not None and suspect.event is None:
+            suspect.event = event
+
+
+def _judge(suspect: Suspect, violations: Violations) -> None:
+    event = suspect.event
+    assert event is not None, "a suspect has events"
+    decided_at = datetime.fromisoformat(event.body["at"]).timestamp()
+    attempts = suspect.attempts.values()
+    denied = [attempt for attempt in attempts if attempt.changed_nothing]
+    for attempt in denied:
+        ask = attempt.ask
+        if len(denied) == len(attempts):
+            why = "and no other attempt was made"
+        elif ask.at > decided_at:
+            why = "which was before this attempt was sent"
+        else:
+            continue
+        violations.add(
+            f"Command {ask.id} ({ask.verb}) of {ask.actor} in {ask.project} was told {_short(attempt.reply)}"
+            f" at attempt {ask.attempt}, but the log has {event.topic} of it at position {event.position},"
+            f" {why}."
+        )
+
+
+def _short(reply: dict[str, Any] | None) -> str:
+    assert reply is not None, "it was answered"
+    return "that nothing changed" if reply["ok"] else f"{reply['error']['code']}"

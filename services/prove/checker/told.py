@@ -43,7 +43,7 @@ class Answers:
                 else:
                     self._answered(ask, said.reply)
             case _:
-                self._asked.pop((said.client, said.id, said.attempt), None)
+                pass  # its answer may still come
 
     def _answered(self, ask: Ask, reply: dict[str, Any]) -> None:
         self.violations.examined += 1

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from nats.aio.client import Client, Server
 from nats.errors import NoServersError
 
+from services import nats_client
 from services.config import servers
 from services.errors import Unavailable
-from services.nats_client import ForgivingClient
 
 CONNECT_TIMEOUT_S = 5
 FIRST_BACKOFF_S = 0.1
@@ -32,8 +32,7 @@ async def connect(url: str, name: str, *, actor: str | None = None, patient: boo
     """
     prefix = f"_INBOX.{actor}" if actor else "_INBOX"
     try:
-        client = ForgivingClient()
-        await client.connect(
+        client = await nats_client.connect(
             servers(url),
             **login(url),
             name=name,

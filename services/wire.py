@@ -24,6 +24,8 @@ TRACE_HEADER = "traceparent"
 
 _NAME = re.compile(rf"(?!_)[A-Za-z0-9_-]{{1,64}}|{SYSTEM_PROJECT}")
 _ID = re.compile(r"[!-~]{1,128}")
+_REPLY = re.compile(r"[!-~]{1,512}")
+_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,72})?")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _DECODERS: Mapping[str, msgspec.json.Decoder[Command]] = {
     name: msgspec.json.Decoder(command) for name, command in COMMANDS.items()
@@ -56,6 +58,13 @@ def command_subject(project: str, actor: str, verb: str) -> str:
 def inbox(actor: str) -> str:
     """What every reply subject of this actor starts with; an answer goes nowhere else."""
     return f"_INBOX.{actor}."
+
+
+def may_answer(reply: str, start: str = "_INBOX.") -> bool:
+    """Whether this reply subject is one below `start` that can be published to: in print, and no pattern."""
+    if not reply.startswith(start) or not _REPLY.fullmatch(reply):
+        return False
+    return not any(token in ("", "*", ">") for token in reply.split("."))
 
 
 def parse_subject(subject: str) -> Address:
@@ -108,6 +117,12 @@ def parse_id(headers: Mapping[str, str] | None, header: str) -> str | None:
     if value is not None and not _ID.fullmatch(value):
         raise BadInput(verb=header, why="an id is 1 to 128 printable characters without spaces")
     return value
+
+
+def parse_trace(headers: Mapping[str, str] | None) -> str | None:
+    """The trace that the headers name, as W3C writes it; anything else is left out."""
+    value = headers.get(TRACE_HEADER) if headers else None
+    return value if value is not None and _TRACE.fullmatch(value) else None
 
 
 def encode_reply(reply: Reply) -> bytes:

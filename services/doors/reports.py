@@ -15,6 +15,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry, generate_latest
 
+from services.wire import may_answer
+
 SUBJECT = "coordctl.report"
 WAIT_S = 1.0
 QUIET_S = 0.15
@@ -47,7 +49,7 @@ class ReportDoor:
         await self._nats.subscribe(SUBJECT, cb=self._answer)
 
     async def _answer(self, message: Msg) -> None:
-        if not message.reply.startswith("_INBOX."):
+        if not may_answer(message.reply):
             logger.warning("no report: the reply subject is not an inbox")
             return
         report = Report(

@@ -19,7 +19,9 @@ from services.migrations.migration import Migration
 LOCK = "coord.events"
 LOCK_TIMEOUT_S = 60
 
-_THERE = "SELECT to_regclass('coord.migrations') IS NOT NULL"
+_THERE = "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'coord' AND tablename = 'migrations')"
+"""By a query, because a session remembers for a while that a table was not there when it asked by name."""
+
 _APPLIED = "SELECT number, name, applied_at, coordctl FROM coord.migrations ORDER BY number"
 _TABLE = """
 CREATE TABLE IF NOT EXISTS coord.migrations (

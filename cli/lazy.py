@@ -20,7 +20,10 @@ _WITHOUT_JSON = {"serve", "completion"}
 
 
 class LazyGroup(click.Group):
-    """A group that imports what it runs. A module holds its command under the command's name."""
+    """A group that imports what it runs. A module holds its command under the command's name.
+
+    A name that Python does not allow is written as it does: `import_`, `restore_backup`.
+    """
 
     def __init__(self, *arguments: Any, sections: Sections, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -51,7 +54,7 @@ class LazyGroup(click.Group):
 
     def _load(self, name: str) -> click.Command:
         module = import_module(self._modules[name])
-        command = getattr(module, f"{name}_" if name == "import" else name)
+        command = getattr(module, "import_" if name == "import" else name.replace("-", "_"))
         assert isinstance(command, click.Command), name
         return with_common_options(command)
 

@@ -17,6 +17,7 @@ SECTIONS = {
     "Run it": {
         "up": "cli.up", "down": "cli.up", "status": "cli.status", "doctor": "cli.status",
         "serve": "cli.serve", "demo": "cli.demo", "bench": "cli.bench",
+        "prove": "cli.prove",
     },
     "Work": {
         "agent": "cli.agent", "persona": "cli.persona", "task": "cli.task", "handoff": "cli.handoff",
@@ -31,6 +32,10 @@ SECTIONS = {
         "timeline": "cli.timeline", "step": "cli.step", "compare": "cli.compare",
         "diff": "cli.diff", "sql": "cli.sql", "checkpoint": "cli.checkpoint",
         "bookmark": "cli.bookmark", "fork": "cli.turns", "restore": "cli.turns", "export": "cli.export",
+    },
+    "Keep": {
+        "backup": "cli.backup", "restore-backup": "cli.backup", "stream": "cli.stream",
+        "migrate": "cli.migrate",
     },
     "Set up": {"import": "cli.importing", "completion": "cli.completion"},
 }  # fmt: skip

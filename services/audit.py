@@ -78,22 +78,25 @@ def audit_read_models(log: EventLog, codec: Codec, url: str, projections: Sequen
     return Check(name="read models", ok=True, found=f"all {len(projections)} are what the log says.")
 
 
-async def audit_stream(log: EventLog, nats_url: str, wait_s: float = STREAM_WAIT_S) -> Check:
+async def audit_stream(
+    log: EventLog, nats_url: str, wait_s: float = STREAM_WAIT_S, advance: Advance = lambda _: None
+) -> Check:
     """Does the stream hold the log's events, each once and in order, from the first that it has kept?
 
-    A stream that lags is waited for, as long as it goes on. Raises Unavailable.
+    A stream that lags is waited for, as long as it goes on. `advance` is told how many positions were gone
+    through. Raises Unavailable.
     """
     head = await asyncio.to_thread(log.head)
     client = await connect(nats_url, "coordctl-verify")
     try:
-        return await _audit_stream(client, log, head, wait_s)
+        return await _audit_stream(client, log, head, wait_s, advance)
     except (NatsError, OSError) as error:
         raise Unavailable(what="NATS", why=str(error) or type(error).__name__) from error
     finally:
         await disconnect(client)
 
 
-async def _audit_stream(client: Client, log: EventLog, head: int, wait_s: float) -> Check:
+async def _audit_stream(client: Client, log: EventLog, head: int, wait_s: float, advance: Advance) -> Check:
     jetstream = client.jetstream()
     try:
         info = await jetstream.stream_info(STREAM)
@@ -101,14 +104,19 @@ async def _audit_stream(client: Client, log: EventLog, head: int, wait_s: float)
         found = f"There is no stream {STREAM}; the relay creates and fills it."
         return Check(name="stream", ok=head == 0, found=found)
     comparison = Comparison(log, gaps_allowed=(info.config.max_msgs_per_subject or 0) > 0)
-    why = await _compare(jetstream, comparison, info.state.last_seq, head, wait_s)
+    why = await _compare(jetstream, comparison, info.state.last_seq, head, wait_s, advance)
     if why:
         return Check(name="stream", ok=False, found=f"{why}.", events=comparison.events)
     return Check(name="stream", ok=True, found=_found(comparison), events=comparison.events)
 
 
 async def _compare(
-    jetstream: JetStreamContext, comparison: Comparison, last_sequence: int, head: int, wait_s: float
+    jetstream: JetStreamContext,
+    comparison: Comparison,
+    last_sequence: int,
+    head: int,
+    wait_s: float,
+    advance: Advance,
 ) -> str:
     """The first difference up to where the stream and the log were; empty if there is none."""
     config = ConsumerConfig(
@@ -125,8 +133,10 @@ async def _compare(
             except NatsTimeout:
                 why = await asyncio.to_thread(comparison.end, head, last_sequence)
                 return why and f"{why}; nothing came for {wait_s:g} s, so see if the relay is at work"
+            before = comparison.position
             if why := await asyncio.to_thread(comparison.take, [_message(each) for each in batch]):
                 return why
+            advance(comparison.position - before)
         return ""
     finally:
         with suppress(NatsError):  # then the server forgets it by itself

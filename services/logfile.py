@@ -122,12 +122,15 @@ def opened(path: Path) -> Iterator[LogFile]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which takes the place of `path` in one step and only when all went well."""
+def replacing(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of `path` in one step and only when all went well.
+
+    `mode` is what it may be made with; the umask takes away from it.
+    """
     path = path.resolve()  # a link goes on pointing where it does
     temporary = path.with_name(f".{path.name[:200]}-{secrets.token_hex(4)}")
     try:
-        with temporary.open("xb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

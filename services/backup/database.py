@@ -1,0 +1,26 @@
+"""The database as backups use it: whole transactions over the log, and errors that say what to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from services.database import LogUnavailable, connect, in_a_line
+
+Connection = psycopg.Connection[TupleRow]
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Connection]:
+    """A connection in autocommit; what befalls it is raised as LogUnavailable."""
+    try:
+        with connect(url) as connection:
+            yield connection
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise LogUnavailable(why=in_a_line(error)) from error
+
+
+def exists(connection: Connection, table: str) -> bool:
+    """Whether there is a table of this name, which is written with its schema."""
+    return connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone() == (True,)

@@ -40,7 +40,7 @@ class ForgivingClient(Client):
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:
         try:
-            await super()._process_msg(sid, subject, reply, data, headers)
+            await super()._process_msg(sid, subject, reply, data, headers or b"")
         except (UnicodeDecodeError, IndexError):
             await self._error_cb(UnreadableMessage())
 
@@ -49,7 +49,7 @@ class ForgivingParser(Parser):
     """Splits the line before a message at spaces, as the server writes it, and at nothing else."""
 
     def __init__(self, client: Client) -> None:
-        super().__init__(client)  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
+        super().__init__(client)
 
     async def parse(self, data: bytes = b"") -> None:
         self.buf.extend(data)

@@ -98,9 +98,9 @@ class Leases:
 def _leases(verb: str, result: dict[str, Any]) -> Iterator[tuple[str, int]]:
     """The tasks and fences that an answer says are the actor's."""
     if verb == "task.claim":
-        yield from ((lease["task"], lease["fence"]) for lease in result["tasks"])
+        yield from ((lease["task"], lease["fence"]) for lease in result.get("tasks", ()))
     elif verb == "agent.heartbeat":
-        yield from ((lease["task"], lease["fence"]) for lease in result["leases"])
+        yield from ((lease["task"], lease["fence"]) for lease in result.get("leases", ()))
     elif verb == "handoff.accept" and "fence" in result:
         yield result["task"], result["fence"]
 

@@ -17,6 +17,7 @@ from domain.personas import DefinePersona
 from domain.settings import SetSetting
 from domain.tasks.commands import ClaimTask, CompleteTask, EnqueueTask
 from projections.catalog import PROJECTIONS, VIEWS
+from projections.views import MAX_WAIT_S
 from services.errors import BadInput, Unavailable, UnknownView
 from services.log import EventLog
 from services.projector import Projector
@@ -262,11 +263,23 @@ def test_a_position_that_is_not_projected_in_time_is_said_to_be_so_far_away(
     reads: Reads, log: EventLog, database_url: str
 ) -> None:
     head = project(log, database_url, novel())
+    story = Story("late")
+    story.do("op", EnqueueTask(id="t1", title="x"))
+    (position,) = log.append(stored(story.history))
     with pytest.raises(NotYetVisible) as refused:
-        reads.wait_for(head + 3, 0.05)
-    assert refused.value.facts == {"position": head, "behind": 3, "wanted": head + 3}
+        reads.wait_for(position, 0.05)
+    assert refused.value.facts == {"position": head, "behind": position - head, "wanted": position}
     assert refused.value.retryable
     reads.wait_for(head, 0)
+
+
+def test_nobody_waits_for_a_position_that_the_log_does_not_have(
+    reads: Reads, log: EventLog, database_url: str
+) -> None:
+    head = project(log, database_url, novel())
+    for position in (head + 1, 2**62, 10**400):
+        with pytest.raises(NotYetVisible):
+            reads.wait_for(position, MAX_WAIT_S)
 
 
 def test_an_offer_in_the_log_is_an_offer_in_the_reads(reads: Reads, story: Story) -> None:

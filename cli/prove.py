@@ -13,7 +13,7 @@ import click
 
 from cli.context import environ, json_option, program
 from cli.exits import FAULT
-from cli.output import print_json
+from cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from services.prove.claims import Options
@@ -78,6 +78,70 @@ def claims(
     chosen = random.randrange(MAX_SEED) if seed is None else seed  # noqa: S311  # dice, no secret
     script = Script(seed=chosen, agents=agents, tasks=tasks, projects=projects)
     _claims(Options(script=script, faults=_faults(faults), keep=keep), as_json)
+
+
+@prove.command()
+@click.option(
+    "--seed", type=click.IntRange(0, MAX_SEED), default=1, show_default=True, help="What chance is made of."
+)
+@json_option
+def selftest(seed: int, as_json: bool) -> None:
+    """Plant every kind of violation into a sound history, and see that the checker finds each.
+
+    The exit code is 1 if it misses one, or finds one where there is none.
+    """
+    import msgspec
+
+    from services.prove.selftest import selftest as run_selftest
+
+    planted = run_selftest(seed)
+    whole = all(each.found for each in planted)
+    if as_json:
+        print_json({"ok": whole, "planted": [msgspec.to_builtins(each) for each in planted]})
+    else:
+        rows = [
+            {
+                "planted": each.kind,
+                "check": each.check,
+                "found": "yes" if each.found else "NO",
+                "said": each.said,
+            }
+            for each in planted
+        ]
+        print_table(rows, ("planted", "check", "found", "said"))
+    if not whole:
+        sys.exit(FAULT)
+
+
+@prove.command()
+@click.option(
+    "--minutes", type=click.FloatRange(0.5, 24 * 60), default=10.0, show_default=True,
+    help="How long the pace is held.",
+)  # fmt: skip
+@click.option(
+    "--load", "share", type=click.FloatRange(0.05, 1.0), default=0.5, show_default=True,
+    help="Which part of full load is held.",
+)  # fmt: skip
+@json_option
+def soak(minutes: float, share: float, as_json: bool) -> None:
+    """Hold a part of full load for minutes, and see whether memory and lag stay flat.
+
+    Full load is found first: what 1,000 agents at once can claim and complete. The exit code is 1 if anything
+    grows that should not.
+
+    For example: coordctl prove soak --minutes 2
+    """
+    from services.prove.flatness import judge
+    from services.prove.report import soak_page
+    from services.prove.soak import soak as run_soak
+
+    verdict = judge(*_run(run_soak(minutes, share, program(), environ(), _note)))
+    if as_json:
+        print_json(verdict.document())
+    else:
+        click.echo(soak_page(verdict))
+    if not verdict.ok:
+        sys.exit(FAULT)
 
 
 def _claims(options: "Options", as_json: bool) -> None:

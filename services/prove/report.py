@@ -1,8 +1,9 @@
-"""The page that a run ends with: what was done, injected and found. Pure; 96 columns at most."""
+"""The page that a run ends with: what was done, and what was found. Pure; 96 columns at most."""
 
 from collections.abc import Iterable, Sequence
 
 from services.prove.checker.findings import Finding
+from services.prove.flatness import Verdict
 from services.prove.result import Recovery, Result
 
 RULE = "─" * 96
@@ -13,6 +14,46 @@ def page(result: Result) -> str:
     """All of it as text."""
     parts = (_head(result), _done(result), _injected(result.faults), _found(result.checks), _end(result))
     return "\n".join(line for part in parts for line in part)
+
+
+def soak_page(verdict: Verdict) -> str:
+    """What a soak came to, as text."""
+    pace = verdict.pace
+    last = verdict.samples[-1]
+    memory = [("process", "first MiB", "last MiB", "MiB a minute", "bytes a task", "bound", "")]
+    memory += [
+        (
+            each.process, f"{each.first_mib:.1f}", f"{each.last_mib:.1f}", f"{each.mib_per_minute:.2f}",
+            f"{each.bytes_per_task:.0f}", each.bound, _flat(each.flat),
+        )
+        for each in verdict.memory
+    ]  # fmt: skip
+    lags = [("lag or queue", "first quarter", "last quarter", "most", "bound", "")]
+    lags += [
+        (
+            each.what, f"{each.first:.2f}", f"{each.last:.2f}", f"{each.most:.2f}", f"{each.bound:.2f}",
+            _flat(each.flat),
+        )
+        for each in verdict.lags
+    ]  # fmt: skip
+    lines = [
+        f"coordctl prove soak   {last.at / 60:.1f} minutes, {pace.tasks} tasks completed",
+        f"full load {pace.full:.0f} commands/s; wanted {pace.wanted:.0f}, held {pace.held:.0f}",
+        RULE,
+        "Memory; the slopes are those of the second half",
+        *_aligned(memory),
+        RULE,
+        "Lags and queues; medians",
+        *_aligned(lags),
+        RULE,
+    ]
+    if not verdict.pace_held:
+        lines.append("The pace was not held, so the rest says little.")
+    return "\n".join([*lines, "FLAT." if verdict.ok else "NOT FLAT."])
+
+
+def _flat(flat: bool | None) -> str:
+    return {True: "flat", False: "GROWS", None: ""}[flat]
 
 
 def _head(result: Result) -> list[str]:

@@ -23,8 +23,8 @@ from domain.messages import Recorded
 from projections.framework import Projection
 from services.checkpoints import CHECKPOINT_EVENTS
 from services.codec import Codec
-from services.database import lock_number
 from services.folding import Changes, Folder, fold_stride
+from services.groups import LOOK_S, Groups
 from services.layers import add_layer
 from services.log import EventLog
 from services.marks import mark, marks_around
@@ -40,8 +40,6 @@ BATCH_EVENTS = 2_000
 _PACE_S = 0.02
 """Rest after a batch that was not full: under load a few large batches cost far less than many small ones."""
 
-_IDLE_TIMEOUT_S = 1.0
-_LEAD_TIMEOUT_S = 1
 _FIRST_BACKOFF_S = 0.1
 _LAST_BACKOFF_S = 5.0
 
@@ -63,7 +61,7 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 class Projector:
-    """Keeps projections up to date. Any number may run: one works, and the others stand by to take over.
+    """Keeps projections up to date. Any number may run: they share them out among themselves, by groups.
 
     A projection whose table was built by other code is rebuilt in the background; until it is swapped in, the
     old table is served as it is.
@@ -113,28 +111,39 @@ class Projector:
             connection = stack.enter_context(connected(self._url))
             self._log.create_tables()
             set_up(connection, self._projections)
-            if not _lead(connection, self._projections, stop):
-                return
+            groups = stack.enter_context(Groups(self._url, self._projections))
+            while not stop.is_set():
+                groups.settle()
+                if not groups.projections:
+                    self.standing = Standing()
+                    stop.wait(LOOK_S)
+                elif self._look_after(connection, groups, stop, until_idle=until_idle):
+                    return
+
+    def _look_after(self, connection: Connection, groups: Groups, stop: Flag, *, until_idle: bool) -> bool:
+        """Project the groups that are ours, until others are; true if there was nothing left to do."""
+        with ExitStack() as stack:
             reading = stack.enter_context(connected(self._url))
             behind = stack.enter_context(WriteBehind())
             reader = stack.enter_context(ReadAhead(self._log, self._codec, self._batch_events))
             pacer = Pacer(self._log, self._codec, reading)
             session = _Session(
-                connection, reading, behind, reader, pacer, self._projections, self._checkpoint_events
+                connection, reading, behind, reader, pacer, groups.projections, self._checkpoint_events
             )
             rebuilds = stack.enter_context(_Rebuilds(self._log, self._codec, self._url, session.stale()))
-            while not stop.is_set():
+            while not stop.is_set() and groups.are_settled():
                 if rebuilds.have_finished() and session.settle():
                     session.refresh()
                 events = session.step()
                 self._report(session, events)
                 if events == 0 and session.settle():
                     if until_idle and not rebuilds.running:
-                        return
-                    self._log.wait_past(session.front, _IDLE_TIMEOUT_S)
+                        return True
+                    self._log.wait_past(session.front, LOOK_S)
                 elif events < self._batch_events and not until_idle:
                     stop.wait(_PACE_S)
             session.settle()
+        return False
 
     def _report(self, session: "_Session", events: int) -> None:
         lag_events = self._log.head() - session.position if events >= self._batch_events else 0
@@ -327,20 +336,3 @@ class _Rebuilds:
     ) -> None:
         self._stop.set()
         self._thread.shutdown(cancel_futures=True)
-
-
-def _lead(connection: Connection, projections: Sequence[Projection[Any]], stop: Flag) -> bool:
-    """Wait to be the one that works on these versions of these projections; False if stopped before.
-
-    Only the tracking rows' locks make several safe; this keeps them from undoing each other's caches.
-    """
-    names = ",".join(sorted(f"{projection.name}@{projection.version}" for projection in projections))
-    connection.execute(f"SET lock_timeout = '{_LEAD_TIMEOUT_S}s'")
-    while not stop.is_set():
-        try:
-            connection.execute("SELECT pg_advisory_lock(%s)", (lock_number(f"coord.projector:{names}"),))
-        except psycopg.errors.LockNotAvailable:
-            continue
-        connection.execute("RESET lock_timeout")
-        return True
-    return False

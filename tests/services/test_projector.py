@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
@@ -305,22 +305,35 @@ def test_a_projector_resumes_where_another_stopped(log: EventLog, database_url: 
     assert verify(log, CODEC, database_url, ALL) == []
 
 
-def test_one_of_two_projectors_works_and_the_other_takes_over(log: EventLog, database_url: str) -> None:
-    with running(log, database_url) as first:
-        append(log, "p", stores(10))
-        eventually(lambda: first.standing.position == 10)
-        with running(log, database_url) as second:
+def test_one_of_two_projectors_has_a_group_and_the_other_takes_it_over(
+    log: EventLog, database_url: str
+) -> None:
+    with ExitStack() as ending_second:
+        with running(log, database_url) as first:
+            append(log, "p", stores(10))
+            eventually(lambda: first.standing.position == 10)
+            second = ending_second.enter_context(running(log, database_url))
             append(log, "p", stores(30, first=10))
             eventually(lambda: first.standing.position == 40)
             assert second.standing.position == 0
-            select(
-                database_url,
-                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-                " AND pid <> pg_backend_pid()",
-            )
-            eventually(lambda: second.standing.position == 40)
-            append(log, "p", stores(30, first=20))
-            eventually(lambda: positions(database_url) == {log.head()})
+        append(log, "p", stores(30, first=20))
+        eventually(lambda: second.standing.position == log.head())
+    assert verify(log, CODEC, database_url, ALL) == []
+
+
+def test_a_projector_whose_sessions_are_ended_takes_its_groups_again(
+    log: EventLog, database_url: str
+) -> None:
+    with running(log, database_url) as projector:
+        append(log, "p", stores(10))
+        eventually(lambda: projector.standing.position == 10)
+        select(
+            database_url,
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            " AND pid <> pg_backend_pid()",
+        )
+        append(log, "p", stores(30, first=5))
+        eventually(lambda: positions(database_url) == {log.head()})
     assert verify(log, CODEC, database_url, ALL) == []
 
 
@@ -464,7 +477,7 @@ def test_a_rebuild_beside_a_busy_projector_ends_with_exact_rows(log: EventLog, d
     assert standing(database_url)["items"].table_name == "items_v1_2"
     assert all(progress.position <= progress.target for progress in seen)
     tables = select(database_url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'coord'")
-    assert tables == [(2 * len(ALL) + 4,)]  # and the log, the tracking table, checkpoints and layers
+    assert tables == [(2 * len(ALL) + 5,)]  # the log, its migrations, the tracking table, checkpoints, layers
 
 
 def test_a_rebuild_that_is_stopped_leaves_the_old_table_in_place(log: EventLog, database_url: str) -> None:

@@ -109,10 +109,8 @@ class Session:
     def close(self) -> None:
         """Let another have the lot, when what is being done through the session is done."""
         with self._turn:
-            if not self.lost:
-                with suppress(
-                    psycopg.Error
-                ):  # to close goes unanswered, and the next to look shall see it gone
+            if not self.lost:  # to close is not waited for, and the next to look shall not see us
+                with suppress(psycopg.Error):
                     self._connection.execute("SELECT pg_advisory_unlock_all()")
             self.lost = True
             self._connection.close()

@@ -1,6 +1,7 @@
 """`coordctl up` and `down`: the whole system on this machine."""
 
 import asyncio
+import errno
 import json
 import signal
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ from services.roster import MAX_INSTANCES
 
 if TYPE_CHECKING:
     from services.config import State
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""On the disk of our log: what cannot be written there is lost, and nothing else is."""
 
 INSTANCES = click.IntRange(1, MAX_INSTANCES)
 
@@ -57,8 +61,9 @@ def _foreground(context: Context, counts: Mapping[str, int], as_json: bool) -> N
     def say(name: str, line: str) -> None:
         try:
             click.echo(logs.in_style(context.log_format, name, line))
-        except OSError:  # nobody reads any more: whoever closed our output wants us to end
-            stop.set()
+        except OSError as error:
+            if error.errno not in NO_ROOM:  # nobody reads any more: whoever closed our output wants us to end
+                stop.set()
 
     def is_up(state: "State") -> None:
         click.echo(doors_json(context, state) if as_json else doors_text(context, state))

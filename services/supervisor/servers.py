@@ -51,7 +51,7 @@ class Servers:
         )
 
     async def watch(self, stop: asyncio.Event, changed: Callable[[], None]) -> None:
-        """Start again what dies, until told to stop."""
+        """Start again what dies, until told to stop; `changed` is called again and again."""
         await asyncio.gather(
             *(self._watch(name, server, stop, changed) for name, server in self._servers().items())
         )
@@ -73,6 +73,7 @@ class Servers:
     ) -> None:
         backoff_s = FIRST_BACKOFF_S
         while not await either(stop, WATCH_S):
+            changed()
             if server.is_running():
                 continue
             self._say(name, "ended unexpectedly; starting it again")

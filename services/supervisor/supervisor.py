@@ -174,10 +174,16 @@ class Supervisor:
         return self._state
 
     def _changed(self) -> None:
-        """A process has come or gone: let everyone find the ones there are."""
-        if self._state is not None and (pids := self._pids()) != self._state.services:
-            self._state = msgspec.structs.replace(self._state, services=pids)
-            self._state.save(self._config.data)
+        """A process may have come or gone: let everyone find the ones there are."""
+        if self._state is None or (pids := self._pids()) == self._state.services:
+            return
+        state = msgspec.structs.replace(self._state, services=pids)
+        try:
+            state.save(self._config.data)
+        except OSError as error:
+            self._say(NAME, f"cannot note which processes there are ({error}); trying again")
+            return
+        self._state = state
 
     def _pids(self) -> dict[str, int]:
         services = {name: child.pid for name, child in self._children.items() if child.pid is not None}

@@ -16,7 +16,7 @@ from msgspec import Struct
 BUFFER_BYTES = 64 * 1024
 """What a recorder holds back from the disk at most."""
 
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 64 * 1024
 """How much of a file is read at once."""
 
 LOG = "log.jsonl"

@@ -50,17 +50,15 @@ class StreamOrder:
         self._next = next(self._stream, None)
 
     def _compare(self, event: Logged, message: Streamed) -> None:
-        name = event.topic.partition("@")[0]
-        differences = [
-            what
-            for what, differs in (
-                ("sequence", message.project_sequence != event.sequence),
-                ("previous position", message.previous != self._previous),
-                ("body", message.body != event.body),
-                ("subject", not message.subject.startswith(f"coord.{event.project}.evt.{name}.")),
-            )
-            if differs
-        ]
+        differences = []
+        if message.project_sequence != event.sequence:
+            differences.append("sequence")
+        if message.previous != self._previous:
+            differences.append("previous position")
+        if message.body != event.body:
+            differences.append("body")
+        if not message.subject.startswith(f"coord.{event.project}.evt.{event.topic.partition('@')[0]}."):
+            differences.append("subject")
         if differences:
             self.violations.add(
                 f"Message {message.stream_sequence} of the stream has another {' and '.join(differences)}"

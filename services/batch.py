@@ -12,9 +12,15 @@ from domain.results import Result, recalled, result
 from services.books import Briefs, command_events
 from services.codec import Codec
 from services.errors import Unavailable
+from services.estates import Estate
 from services.log import EventLog
 from services.requests import Request
 from services.wire import Reply, encode_error, encode_reply, encode_result
+
+LOG = "The log"
+MAX_BATCH_REQUESTS = 2_000
+MAX_BATCH_EVENTS = 10_000
+MAX_BATCH_BYTES = 8 * 2**20
 
 
 class Outcome(Struct, frozen=True, gc=False):
@@ -35,10 +41,30 @@ class Batch:
     def __init__(self) -> None:
         self.stored: list[StoredEvent] = []
         self.outcomes: list[Outcome] = []
+        self._bytes = 0
 
-    def commit(self, log: EventLog) -> list[int]:
-        """The positions of the events. Raises LogConflict or LogUnavailable; then nothing is kept."""
-        return log.append(self.stored) if self.stored else []
+    @property
+    def is_full(self) -> bool:
+        """Whether no more should be decided into it. What one command brought about is never divided."""
+        return (
+            len(self.outcomes) >= MAX_BATCH_REQUESTS
+            or len(self.stored) >= MAX_BATCH_EVENTS
+            or self._bytes >= MAX_BATCH_BYTES
+        )
+
+    def store(self, event: StoredEvent) -> None:
+        self.stored.append(event)
+        self._bytes += len(event.state)
+
+    def commit(self, estate: Estate) -> list[int]:
+        """The positions of the events. Raises LogConflict or LogUnavailable; then nothing is kept.
+
+        Without events too: an answer from memory is good only if nobody else decides by now.
+        """
+        if self.stored:
+            return estate.append(self.stored)
+        estate.check()
+        return []
 
     def answers(
         self, positions: Sequence[int], head: int, log: EventLog, codec: Codec, briefs: Briefs
@@ -87,8 +113,8 @@ def repeated_answer(request: Request, sequence: int, log: EventLog, codec: Codec
     return encode_reply(Reply(ok=True, position=last.position, result=told, sequence=last.sequence))
 
 
-def refuse_all(requests: Sequence[Request], why: str) -> None:
+def refuse_all(requests: Sequence[Request], why: str, what: str = LOG) -> None:
     """Tell every caller to ask again under the same command id: that tells what became of it."""
-    answer = encode_error(Unavailable(what="The log", why=why))
+    answer = encode_error(Unavailable(what=what, why=why))
     for request in requests:
         request.answer(answer)

@@ -4,12 +4,13 @@ Reads the log, and asks whoever knows a shortcut where to begin; writes nothing.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from eventsourcing.persistence import StoredEvent
 from msgspec import Struct
+from msgspec.structs import replace
 
 from domain.decider import check_turn, evolve, turn
 from domain.ledger import Ledger
@@ -19,6 +20,7 @@ from domain.project import Bounds, ForkProject, ProjectCommand
 from domain.settings import SettingId
 from services.answers import MAX_ANSWERS_PER_PROJECT, Answers
 from services.codec import Codec
+from services.defaults import Defaults
 from services.log import EventLog
 from services.requests import Request
 
@@ -37,6 +39,10 @@ class Shortcut(Protocol):
     ) -> Ledger:
         """A ledger from which the rest of the segments' events lead to the position; maybe an empty one."""
         ...
+
+
+def _everything(_: str) -> bool:
+    return True
 
 
 class Parked(Struct, frozen=True):
@@ -95,12 +101,18 @@ class Briefs:
 class Library:
     """All books. A book is folded when it is first opened, from where the shortcut leads if there is one."""
 
-    def __init__(self, log: EventLog, codec: Codec, shortcut: Shortcut | None = None) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        codec: Codec,
+        shortcut: Shortcut | None = None,
+        defaults: Defaults | None = None,
+    ) -> None:
         self._log = log
         self._codec = codec
         self._shortcut = shortcut
         self._books: dict[str, Book] = {}
-        self._system_settings: dict[SettingId, Data] = {}
+        self._defaults = defaults or Defaults()
 
     def books(self) -> list[Book]:
         return list(self._books.values())
@@ -108,11 +120,12 @@ class Library:
     def opened(self, project: str) -> Book | None:
         return self._books.get(project)
 
-    def open_all(self, now: datetime) -> None:
-        """Fold every project that has events, the system's first: its settings are the others' defaults."""
+    def open_all(self, now: datetime, owns: Callable[[str], bool] = _everything) -> None:
+        """Fold every project of ours that has events, the system's first: its settings are all's defaults."""
         self._books.clear()
-        self.open(SYSTEM_PROJECT, now)
-        for project in self._log.projects():
+        if owns(SYSTEM_PROJECT):
+            self.open(SYSTEM_PROJECT, now)
+        for project in filter(owns, self._log.projects()):
             if project != SYSTEM_PROJECT:
                 self.open(project, now)
 
@@ -124,9 +137,7 @@ class Library:
         last, _ = self._log.project_head(project)
         book = Book(self.ledger_at(project, last))
         if project == SYSTEM_PROJECT:
-            self._system_settings.clear()
-            self._system_settings |= book.ledger.settings
-            book.ledger.settings = self._system_settings
+            self._defaults.keep(book.ledger)
         own = self._log.lineage(project).own
         for recorded in self._events(project, (own,), max(own.first - 1, last - ANSWERED_EVENTS)):
             if recorded.actor != TICKER:
@@ -139,31 +150,37 @@ class Library:
     def ledger_at(self, project: str, sequence: int) -> Ledger:
         """What a project's ledger was right after this event."""
         segments = self._log.lineage(project).effective(sequence)
-        ledger = Ledger(project, self._system_settings)
+        ledger = Ledger(project, self._defaults.values)
         if self._shortcut is not None and sequence:
             position = self._log.at_sequence(project, sequence)
-            ledger = self._shortcut.begin(project, segments, position, self._system_settings)
+            ledger = self._shortcut.begin(project, segments, position, self._defaults.values)
         for recorded in self._events(project, segments, ledger.sequence):
             evolve(ledger, recorded.event, recorded.sequence, recorded.at)
         return ledger
 
     def turn(
         self, ledger: Ledger, command: ProjectCommand, context: Context
-    ) -> tuple[Ledger, tuple[Event, ...]]:
+    ) -> tuple[Ledger, tuple[Event, ...], Context]:
         """Decide a fork or a restore of a project whose ledger is all in the log.
 
-        Returns the ledger that takes its place, and the events, which that has applied. Raises a Rejection,
-        or another CoordError if the log cannot be read.
+        Its time is never before the last event of a fork's origin, which another writer may decide. Returns
+        the ledger that takes its place, and the events, which that has applied, with their context. Raises a
+        Rejection, or another CoordError if the log cannot be read.
         """
         source = command.origin if isinstance(command, ForkProject) else ledger.project
+        context = replace(context, at=max(context.at, self._last_at(source) or context.at))
         check_turn(ledger, command, context, self._bounds(source, command.sequence))
         then = self.ledger_at(source, command.sequence)
-        return then, turn(ledger, command, context, then)
+        return then, turn(ledger, command, context, then), context
 
     def close_if_empty(self, book: Book) -> None:
         """Forget a project that nothing ever happened in, so that wild names fill no memory."""
         if book.ledger.sequence == 0 and not book.parked and book.ledger.project != SYSTEM_PROJECT:
             self._books.pop(book.ledger.project, None)
+
+    def _last_at(self, project: str) -> datetime | None:
+        last, _ = self._log.project_head(project)
+        return next((self._codec.decode(row).at for row in self._log.read_at(project, [last])), None)
 
     def _bounds(self, project: str, sequence: int) -> Bounds:
         last, _ = self._log.project_head(project)

@@ -10,6 +10,7 @@ from domain.errors import CoordError
 from services import standing
 from services.doors.reports import Report, gather
 from services.link import Link
+from services.shards import SHARDS
 from services.standing import Lag, Standing
 
 MAX_LAG_S = 10.0
@@ -101,6 +102,11 @@ def _writer(reports: list[Report], nats: Part) -> Part:
         return Part(ok=False, why="cannot be told without nats")
     if not any(report.working for report in reports if report.service == "writer"):
         return Part(ok=False, why="no writer answers that it decides commands")
+    owned = {shard for report in reports for shard in report.shards}
+    orphaned = sorted(set(range(SHARDS)) - owned)
+    if orphaned:
+        shards = ", ".join(map(str, orphaned))
+        return Part(ok=False, why=f"no writer decides for {len(orphaned)} of {SHARDS} shards: {shards}")
     return Part(ok=True)
 
 

@@ -6,7 +6,7 @@ Touches the database by the shares alone; what a term touches is the term's.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct, field
 
@@ -21,7 +21,8 @@ JITTER = 0.2
 Term = Callable[[Session, asyncio.Event, Callable[[], None]], Awaitable[None]]
 """The work on one lot: until the event is set; calls its last argument when it serves.
 
-The event is also set when the session is lost. The work finishes what it has. A CoordError ends it, and then the lot is taken anew.
+The event is also set when the session is lost. The work then finishes what it has. A CoordError ends it
+early, and the lot is taken anew.
 """
 
 logger = logging.getLogger(__name__)
@@ -101,11 +102,12 @@ class Holdings:
                 del self._held[lot]
                 holding.work.result()
 
-    def _give_up(self, lots: Iterable[int]) -> None:
+    def _give_up(self, lots: Sequence[int]) -> None:
         """Let others have what is more than our share, as soon as the work on it is finished."""
         for lot in lots:
             self._held[lot].over.set()
-            logger.info("gives up %s %d to another process", self._noun, lot)
+        if lots:
+            logger.info("gives up %ss %s to others", self._noun, ", ".join(map(str, lots)))
 
     async def _take(self, lots: Sequence[int], settled: Callable[[], None]) -> None:
         """Take what is free, side by side; another may be quicker. Raises LogUnavailable."""

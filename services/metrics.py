@@ -60,11 +60,16 @@ class WriterMetrics:
         self._count(verb, "ok")
         self._expired.inc(sum(isinstance(event, TaskLeaseExpired) for event in events))
 
-    def decided(self, requests: int, seconds: float, inbox: int, parked: int) -> None:
+    def decided(self, requests: int, seconds: float) -> None:
         if requests:
             self._decision.observe(seconds)
-        self._inbox.set(inbox)
-        self._parked.set(parked)
+
+    def waiting(self, more_requests: int, more_claims: int) -> None:
+        """How many more wait than before; all writers of a process count together."""
+        if more_requests:
+            self._inbox.inc(more_requests)
+        if more_claims:
+            self._parked.inc(more_claims)
 
     def committed(self, events: int, seconds: float, position: int) -> None:
         self._events.inc(events)

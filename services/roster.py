@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 SERVICES = ("writer", "relay", "projector", "gateway")
-MAX_INSTANCES = 16
+MAX_INSTANCES = 8
+"""Of one service. What they need of connections the embedded Postgres has room for."""
 
 
 def instances(counts: Mapping[str, int]) -> dict[str, str]:

@@ -1,87 +1,38 @@
 """Shards: every project belongs to one of sixteen, and each shard is decided by one writer at a time.
 
-A shard is a lot (services/shares.py) whose session also appends the shard's events. So the database itself
-sees to it that only the owner commits: with the session goes the lock, and with it the right to append.
+A nats-server can be told to send each command to its shard's subject, so that only the owner hears of it; see
+`MAPPINGS`. The subject then has the same tokens at the same places, with the shard for the `cmd`. Pure.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
-
-from eventsourcing.persistence import StoredEvent
-
-from services.appending import append_events
-from services.log import EventLog
-from services.shares import Session
+from services.wire import COMMAND_SUBJECTS
 
 SHARDS = 16
 """Fixed for ever: it stands in the mapping of subjects, and two writers must never count differently."""
 
 KIND = "coord.shards"
 
+MAPPINGS = {
+    COMMAND_SUBJECTS: "_coord.{{wildcard(1)}}."
+    f"{{{{partition({SHARDS},1)}}}}"
+    ".{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(4)}}"
+}
+"""For the `mappings` of a nats-server. The permission to publish is that of the subject before."""
+
+MAPPED_SUBJECTS = "_coord.*.*.*.*.*"
+"""Where all commands arrive that a server has mapped."""
+
 _FNV_OFFSET = 0x811C9DC5
 _FNV_PRIME = 0x01000193
 
 
 def shard_of(project: str) -> int:
-    """The shard of a project, as nats-server's mapping function `partition(16, …)` reckons it."""
+    """The shard of a project, as nats-server's mapping function `partition(16, …)` reckons it (FNV-1a)."""
     digest = _FNV_OFFSET
     for byte in project.encode():
         digest = (digest ^ byte) * _FNV_PRIME & 0xFFFFFFFF
     return digest % SHARDS
 
 
-class Estate(Protocol):
-    """What one writer has to itself."""
-
-    @property
-    def lost(self) -> bool:
-        """Whether another may have it by now."""
-
-    def owns(self, project: str) -> bool:
-        """Whether a project is this writer's to decide."""
-
-    def append(self, events: Sequence[StoredEvent]) -> list[int]:
-        """Write all of the events or none; returns their positions. Raises LogConflict or LogUnavailable."""
-
-    def check(self) -> None:
-        """Return while the estate is this writer's. Raises LogUnavailable."""
-
-
-class Shard:
-    """The projects of one shard, for as long as its session lives."""
-
-    def __init__(self, session: Session) -> None:
-        self.number = session.lot
-        self._session = session
-
-    @property
-    def lost(self) -> bool:
-        return self._session.lost
-
-    def owns(self, project: str) -> bool:
-        return shard_of(project) == self.number
-
-    def append(self, events: Sequence[StoredEvent]) -> list[int]:
-        with self._session.using() as connection:
-            return append_events(connection, events)
-
-    def check(self) -> None:
-        self._session.check()
-
-
-class WholeLog:
-    """Every project, where there is no other writer: nothing but the log's key keeps a second one off."""
-
-    lost = False
-
-    def __init__(self, log: EventLog) -> None:
-        self._log = log
-
-    def owns(self, project: str) -> bool:  # noqa: ARG002  # as the protocol has it
-        return True
-
-    def append(self, events: Sequence[StoredEvent]) -> list[int]:
-        return self._log.append(events)
-
-    def check(self) -> None:
-        return
+def shard_subjects(shard: int) -> str:
+    """Where the commands of a shard arrive that a server has mapped."""
+    return f"_coord.*.{shard}.*.*.*"

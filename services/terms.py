@@ -1,75 +1,71 @@
-"""Terms of leadership: one process works, the others stand by, and who loses the lock stops working.
+"""A writer's terms: for each shard that is ours one writer, from opening its projects to its last answer.
 
-Touches the leadership's connection, from one thread of its own.
+Touches what writers and their doors touch: the log, read models as a shortcut, and NATS.
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import Callable
+from datetime import UTC, datetime
 
-from services.database import LogUnavailable
-from services.errors import Unavailable
-from services.leadership import Leadership
-from services.waiting import either, first_of
+from nats.aio.client import Client
 
-ACQUIRE_TIMEOUT_S = 1.0
-CHECK_S = 0.5
-FIRST_BACKOFF_S = 0.1
-MAX_BACKOFF_S = 2.0
-
-Term = Callable[[asyncio.Event], Awaitable[None]]
-"""The leader's work: until the event is set."""
-
-T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
+from services.books import Shortcut
+from services.codec import Codec
+from services.defaults import Defaults
+from services.doors.commands import CommandDoor, Dispatch
+from services.estates import Shard
+from services.log import EventLog
+from services.metrics import WriterMetrics
+from services.shards import shard_subjects
+from services.shares import Session
+from services.waiting import first_of
+from services.writer import Writer
 
 
-class Leader:
-    """Serves one term after another until told to stop."""
+class Terms:
+    """What the terms of one process have in common. `serve` is the term that holdings run."""
 
-    def __init__(self, leadership: Leadership) -> None:
-        self._leadership = leadership
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="leadership")
-        self.leading = False
+    def __init__(
+        self,
+        log: EventLog,
+        codec: Codec,
+        shortcut: Shortcut,
+        metrics: WriterMetrics,
+        nats: Client,
+        dispatch: Dispatch,
+        defaults: Defaults,
+    ) -> None:
+        self._log = log
+        self._codec = codec
+        self._shortcut = shortcut
+        self._metrics = metrics
+        self._nats = nats
+        self._dispatch = dispatch
+        self._defaults = defaults
 
-    async def run(self, term: Term, stop: asyncio.Event, standing_by: Callable[[], None]) -> None:
-        """Work whenever the lock is ours; `standing_by` is called whenever another has it."""
-        backoff_s = FIRST_BACKOFF_S
-        while not stop.is_set():
-            try:
-                if not await self._in_thread(self._acquire):
-                    standing_by()
-                    continue
-                await self._serve(term, stop)
-                backoff_s = FIRST_BACKOFF_S
-            except (LogUnavailable, Unavailable) as error:
-                logger.warning("cannot lead now: %s", error)
-                await either(stop, backoff_s)
-                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
-        await self._in_thread(self._leadership.release)
-        self._thread.shutdown()
-
-    async def _serve(self, term: Term, stop: asyncio.Event) -> None:
-        """One term: until told to stop, or the lock is lost, or the work ends by itself."""
-        over = asyncio.Event()
-        work = asyncio.ensure_future(term(over))
-        self.leading = True
+    async def serve(self, session: Session, over: asyncio.Event, serves: Callable[[], None]) -> None:
+        """Decide a shard's commands until it is over; then take no more, and answer those taken."""
+        shard = Shard(session)
+        writer = Writer(
+            self._log, self._codec, _now, self._metrics, self._shortcut, shard, self._defaults
+        )  # fmt: skip
+        door = CommandDoor(self._nats, writer, self._metrics, shard_subjects(shard.number))
+        drained = asyncio.Event()
         try:
-            while await self._in_thread(self._leadership.is_held):
-                await first_of(work, stop, CHECK_S)
-                if work.done() or stop.is_set():
-                    return
-            logger.warning("the lock of the leader is lost; standing by until it is ours again")
+            await writer.open()
+            deciding = asyncio.create_task(writer.run(drained))
+            await door.open()
+            self._dispatch.writers[shard.number] = writer
+            serves()
+            await first_of(deciding, over)
+            await door.close()
+            drained.set()
+            await deciding
+            await door.flush()
         finally:
-            self.leading = False
-            over.set()
-            await work
+            self._dispatch.writers.pop(shard.number, None)
+            self._defaults.leave(shard.owns)
 
-    def _acquire(self) -> bool:
-        return self._leadership.acquire(ACQUIRE_TIMEOUT_S)
 
-    async def _in_thread(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -7,9 +7,8 @@ there, because a process should not load the others' libraries.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from threading import Event as Flag
 
 from nats.aio.client import Client
@@ -27,7 +26,6 @@ from services.serving import Ready
 from services.tuning import switch_often
 from services.waiting import ToldToStop, either, first_of, unless
 
-WRITER_LOCK = "coord.writer"
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 2.0
 
@@ -37,36 +35,32 @@ Run = Callable[[Doors, asyncio.Event, Ready], Awaitable[None]]
 
 
 async def run_writer(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
-    """Decide commands while the leader's lock is ours; stand by otherwise."""
-    from services.doors.commands import CommandDoor
-    from services.leadership import Leadership
+    """Decide the commands of our share of the shards; stand by while there is none."""
+    from services.defaults import Defaults, Follower
+    from services.doors.commands import CommandDoor, Dispatch
+    from services.holdings import Holdings
     from services.ledgers import LedgersAtMarks
     from services.metrics import WriterMetrics
-    from services.terms import Leader
-    from services.writer import Writer
+    from services.shards import KIND, SHARDS
+    from services.shares import Shares
+    from services.terms import Terms
 
     switch_often()
     registry = new_registry()
     metrics = WriterMetrics(registry)
-    leader = Leader(Leadership(doors.database_url, WRITER_LOCK))
     log = await opened_log(doors, stop)
-    async with connected(doors, "writer", registry, lambda: leader.leading, stop) as nats:
-
-        async def term(over: asyncio.Event) -> None:
-            shortcut = LedgersAtMarks(log, codec(), doors.database_url)
-            writer = Writer(log, codec(), lambda: datetime.now(UTC), metrics, shortcut)
-            await writer.open()
-            door = CommandDoor(nats, writer, metrics)
-            deciding = asyncio.create_task(writer.run(over))
-            await door.open()
-            ready()
-            await first_of(deciding, over)
-            await door.close()
-            over.set()
-            await deciding
-            await door.flush()
-
-        await leader.run(term, stop, standing_by=ready)
+    dispatch, defaults = Dispatch(), Defaults()
+    async with connected(doors, "writer", registry, dispatch.working, stop, dispatch.shards) as nats:
+        shortcut = LedgersAtMarks(log, codec(), doors.database_url)
+        terms = Terms(log, codec(), shortcut, metrics, nats, dispatch, defaults)
+        shares = Shares(doors.database_url, KIND, SHARDS, "coordctl-writer shard")
+        following = asyncio.create_task(Follower(defaults, log, codec()).run(stop))
+        door = CommandDoor(nats, dispatch, metrics)
+        await door.open()
+        await Holdings(shares, terms.serve, "shard").run(stop, ready)
+        await door.close()
+        await door.flush()
+        await following
     log.close()
 
 
@@ -187,12 +181,17 @@ async def until_there(prepare: Callable[[], None], stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def connected(
-    doors: Doors, service: str, registry: CollectorRegistry, working: Callable[[], bool], stop: asyncio.Event
+    doors: Doors,
+    service: str,
+    registry: CollectorRegistry,
+    working: Callable[[], bool],
+    stop: asyncio.Event,
+    shards: Callable[[], Sequence[int]] = tuple,
 ) -> AsyncIterator[Client]:
     """A connection to NATS, as soon as there is a server, on which the service also reports on itself."""
     nats = await unless(stop, connect(doors.nats_url, f"coordctl-{service}", patient=True))
     try:
-        await ReportDoor(nats, service, registry, working).open()
+        await ReportDoor(nats, service, registry, working, shards).open()
         yield nats
     finally:
         await disconnect(nats)

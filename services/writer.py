@@ -13,10 +13,9 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -25,29 +24,28 @@ from domain.errors import CoordError, Rejection
 from domain.handoffs import HandoffInitiated
 from domain.ledger import Ledger
 from domain.messages import TICKER, Command, Context, Event
-from domain.project import ForkProject, ProjectCommand
+from domain.project import ProjectCommand
 from domain.results import Result, result_unchanged
 from domain.tasks.commands import ClaimTask
 from domain.tasks.events import TaskEnqueued
-from services.batch import Batch, Outcome, refuse_all
+from services.batch import LOG, Batch, Outcome, refuse_all
 from services.books import Book, Briefs, Library, Parked, Shortcut
 from services.codec import Codec
-from services.errors import Busy, InternalError
+from services.defaults import Defaults
+from services.errors import InternalError
+from services.estates import Estate, WholeLog
+from services.inbox import ENDED, WRITER, Inbox
 from services.log import EventLog
 from services.metrics import WriterMetrics
 from services.requests import Request
-from services.wire import encode_error
+from services.waiting import either
 
-MAX_INBOX_REQUESTS = 20_000
-MAX_BATCH_REQUESTS = 2_000
 MAX_PARKED_REQUESTS = 10_000
 TICK_S = 0.1
+IDLE_S = 5.0
 MAX_TICK_COMMANDS = 1_000
-BUSY_RETRY_AFTER_S = 0.5
 REOPEN_WAIT_S = 0.2
 MAX_REOPEN_WAIT_S = 5.0
-
-_TURNS = get_args(ProjectCommand)
 
 T = TypeVar("T")
 
@@ -66,101 +64,99 @@ class Writer:
         clock: Clock,
         metrics: WriterMetrics,
         shortcut: Shortcut | None = None,
+        estate: Estate | None = None,
+        defaults: Defaults | None = None,
     ) -> None:
+        """Without an estate the whole log is this writer's; without defaults it keeps its own."""
+        self._estate = estate or WholeLog(log)
         self._log = log
         self._codec = codec
         self._clock = clock
         self._metrics = metrics
-        self._library = Library(log, codec, shortcut)
+        self._library = Library(log, codec, shortcut, defaults)
         self._briefs = Briefs(log, codec)
-        self._inbox: deque[Request] = deque()
-        self._arrived = asyncio.Event()
+        self._inbox = Inbox(metrics)
         self._parked = 0
+        self._told = (0, 0)
+        self._unwoken: set[str] = set()
         self._head = 0
         self._next_tick = 0.0
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="commit")
 
     def submit(self, request: Request) -> None:
-        """Take a request into the inbox, or answer `busy` at once if it is full."""
-        if len(self._inbox) >= MAX_INBOX_REQUESTS:
-            self._metrics.refused(request.command.name, Busy.code)
-            busy = Busy(waiting=len(self._inbox), retry_after_s=BUSY_RETRY_AFTER_S)
-            request.answer(encode_error(busy))
-            return
-        self._inbox.append(request)
-        self._arrived.set()
+        self._inbox.put(request)
 
     async def open(self) -> None:
-        """Fold every project from the log, so that leases and retries run without anybody asking."""
-        await self._in_committer(self._library.open_all, self._clock())
+        """Fold every project of ours, so that leases and retries run without anybody asking."""
+        await self._in_committer(self._library.open_all, self._clock(), self._estate.owns)
         self._head = await self._in_committer(self._log.head)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop; then finish what is in the inbox and let every caller know."""
+        """Work until told to stop; then finish what is in the inbox and let every caller know.
+
+        Whoever has lost the estate ends at once: the others know better by now.
+        """
+        waking = asyncio.create_task(self._inbox.wake_at(stop))
         committing: asyncio.Task[bool] | None = None
-        while not (stop.is_set() and not self._inbox):
-            if committing is None and self._turn_is_next():
-                batch = await self._turn(self._inbox.popleft())
+        while (self._inbox or not stop.is_set()) and not self._estate.lost:
+            if committing is None and self._inbox.turn_is_next:
+                batch = await self._turn(self._inbox.pop())
             else:
                 batch = await self._fill(committing)
             if committing is not None and not await committing:
                 refuse_all([outcome.request for outcome in batch.outcomes], "an earlier commit failed")
                 committing = None
-                await self._start_anew()
+                await self._start_anew(stop)
             elif batch.outcomes or batch.stored:
                 committing = asyncio.create_task(self._commit(batch))
-                committing.add_done_callback(lambda _: self._arrived.set())
+                committing.add_done_callback(lambda _: self._inbox.wake())
             else:
                 committing = None
         if committing is not None:
             await committing
-        self._refuse_parked("the writer is shutting down")
+        self._inbox.close()
+        self._refuse_parked(ENDED, WRITER)
+        self._tell_waiting()
+        waking.cancel()
         self._committer.shutdown()
 
     async def _fill(self, committing: asyncio.Task[bool] | None) -> Batch:
         """Decide what arrives until the commit before is through; what queued up meanwhile is the batch."""
         batch = Batch()
         while True:
-            requests = await self._take()
+            if not self._unwoken:  # without a project there is nothing that time alone could ask for
+                await self._inbox.arrival(TICK_S if self._library.books() else IDLE_S)
             began = perf_counter()
-            touched = await self._decide_all(requests, batch)
-            if began >= self._next_tick and not self._turn_is_next():
+            decided, touched = await self._decide_all(batch)
+            if began >= self._next_tick and not self._inbox.turn_is_next:
                 self._next_tick = began + TICK_S
                 touched |= self._tick(batch)
             self._wake_parked(touched, batch)
-            self._metrics.decided(len(requests), perf_counter() - began, len(self._inbox), self._parked)
-            full = len(batch.outcomes) >= MAX_BATCH_REQUESTS or self._turn_is_next()
-            if full or committing is None or committing.done():
+            self._metrics.decided(decided, perf_counter() - began)
+            self._tell_waiting()
+            if batch.is_full or self._inbox.turn_is_next or committing is None or committing.done():
                 return batch
 
-    async def _take(self) -> list[Request]:
-        """What has arrived, maybe nothing: at the latest after a tick, or when a commit is through.
+    async def _decide_all(self, batch: Batch) -> tuple[int, set[str]]:
+        """Decide what is in the inbox; how many that were, and of which projects.
 
         It ends before a fork or a restore, which is decided alone.
         """
-        if not self._inbox:
-            self._arrived.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), TICK_S)
-        taken: list[Request] = []
-        while self._inbox and len(taken) < MAX_BATCH_REQUESTS and not self._turn_is_next():
-            taken.append(self._inbox.popleft())
-        return taken
-
-    def _turn_is_next(self) -> bool:
-        return bool(self._inbox) and isinstance(self._inbox[0].command, _TURNS)
-
-    async def _decide_all(self, requests: list[Request], batch: Batch) -> set[str]:
-        touched = set()
-        for request in requests:
+        decided, touched = 0, set()
+        while self._inbox and not batch.is_full and not self._inbox.turn_is_next:
+            request = self._inbox.pop()
+            decided += 1
             book = self._library.opened(request.project) or await self._open(request)
             if book is not None:
                 self._decide(book, request, batch)
                 touched.add(request.project)
-        return touched
+        return decided, touched
 
     async def _open(self, request: Request) -> Book | None:
-        """The book of the request's project; None if the log cannot be read, and then that was told."""
+        """The book of the request's project; None if it is not ours or the log away; then that was told."""
+        if not self._estate.owns(request.project):
+            refuse_all([request], "this one decides for other projects", WRITER)
+            return None
         try:
             return await self._in_committer(self._library.open, request.project, self._clock())
         except CoordError as error:
@@ -175,10 +171,9 @@ class Writer:
         book = self._library.opened(request.project) or await self._open(request)
         if book is None or self._answered_before(book, request, batch):
             return batch
-        origin = self._library.opened(command.origin) if isinstance(command, ForkProject) else None
-        context = request.context(max(each.now(self._clock()) for each in (book, origin or book)))
+        context = request.context(book.now(self._clock()))
         try:
-            ledger, events = await self._in_committer(self._go_back, book.ledger, command, context)
+            ledger, events, context = await self._in_committer(self._go_back, book.ledger, command, context)
         except (Rejection, InternalError) as refusal:
             book.answers.refused(request.actor, request.command_id, refusal)
             self._refuse(request, refusal, batch)
@@ -196,7 +191,7 @@ class Writer:
 
     def _go_back(
         self, ledger: Ledger, command: ProjectCommand, context: Context
-    ) -> tuple[Ledger, tuple[Event, ...]]:
+    ) -> tuple[Ledger, tuple[Event, ...], Context]:
         try:
             return self._library.turn(ledger, command, context)
         except CoordError:
@@ -278,7 +273,7 @@ class Writer:
         for event in events:
             sequence += 1
             stored = self._codec.encode(event, context, sequence)
-            batch.stored.append(stored)
+            batch.store(stored)
             if isinstance(event, TaskEnqueued | HandoffInitiated):
                 self._briefs.keep(context.project, stored, event)
         book.last_at = context.at
@@ -296,14 +291,17 @@ class Writer:
         return True
 
     def _wake_parked(self, touched: set[str], batch: Batch) -> None:
-        """Offer what can be claimed now to the claims that wait, longest first."""
+        """Offer what can be claimed now to the claims that wait, longest first; when full, next time."""
+        touched, self._unwoken = touched | self._unwoken, set()
         for project in touched:
             book = self._library.opened(project)
             if book is None:
                 continue
             waiting, book.parked = book.parked, deque()
-            while waiting and book.ledger.tasks.queues:
+            while waiting and book.ledger.tasks.queues and not batch.is_full:
                 self._retry(book, waiting.popleft(), batch)
+            if waiting and batch.is_full:
+                self._unwoken.add(project)
             book.parked.extend(waiting)
             self._library.close_if_empty(book)
 
@@ -315,6 +313,8 @@ class Writer:
         """Do what time alone asks for: expiries, retries that are due, waits that are over."""
         touched = set()
         for book in self._library.books():
+            if batch.is_full:
+                break  # the next tick goes on
             now = book.now(self._clock())
             if self._do_due(book, now, batch):
                 touched.add(book.ledger.project)
@@ -355,32 +355,37 @@ class Writer:
 
     def _append(self, batch: Batch) -> list[tuple[Request, bytes]]:
         began = perf_counter()
-        positions = batch.commit(self._log)
+        positions = batch.commit(self._estate)
         if positions:
             self._head = positions[-1]
             self._metrics.committed(len(positions), perf_counter() - began, self._head)
         return batch.answers(positions, self._head, self._log, self._codec, self._briefs)
 
-    async def _start_anew(self) -> None:
+    async def _start_anew(self, stop: asyncio.Event) -> None:
         """After a failed commit: fold every ledger again once the log answers; refuse callers meanwhile."""
-        self._refuse_parked("the log was away")
+        self._refuse_parked("it was away", LOG)
         wait_s = REOPEN_WAIT_S
-        while True:
+        while not self._estate.lost:
             try:
                 await self.open()
             except CoordError as error:
                 logger.warning("the log cannot be read yet: %s", error)
-                refuse_all([self._inbox.popleft() for _ in range(len(self._inbox))], str(error))
-                await asyncio.sleep(wait_s)
+                self._inbox.refuse(str(error), LOG)
+                if await either(stop, wait_s):
+                    return
                 wait_s = min(wait_s * 2, MAX_REOPEN_WAIT_S)
             else:
                 return
 
-    def _refuse_parked(self, why: str) -> None:
+    def _refuse_parked(self, why: str, what: str) -> None:
         for book in self._library.books():
-            refuse_all([parked.request for parked in book.parked], why)
+            refuse_all([parked.request for parked in book.parked], why, what)
             book.parked.clear()
         self._parked = 0
+
+    def _tell_waiting(self) -> None:
+        told, self._told = self._told, (len(self._inbox), self._parked)
+        self._metrics.waiting(self._told[0] - told[0], self._told[1] - told[1])
 
     async def _in_committer(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._committer, function, *arguments)

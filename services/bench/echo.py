@@ -11,11 +11,11 @@ from collections import deque
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from services.batch import MAX_BATCH_REQUESTS
 from services.connection import connect
 from services.doors.commands import CommandDoor
 from services.metrics import WriterMetrics
 from services.requests import Request
-from services.writer import MAX_BATCH_REQUESTS
 
 ROOT = "bench-echo"
 """The first token of the subjects it answers on, where the real ones have `coord`."""

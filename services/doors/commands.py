@@ -16,6 +16,7 @@ from nats.aio.subscription import Subscription
 from domain.errors import CoordError
 from services.metrics import WriterMetrics
 from services.requests import Request, Taker
+from services.shards import shard_of
 from services.wire import (
     CAUSATION_HEADER,
     COMMAND_ID_HEADER,
@@ -93,6 +94,30 @@ class CommandDoor:
             logger.warning("no answer for %s: the reply subject is not its own inbox", actor)
             return
         self._outbox.send(message.reply, answer)
+
+
+class Dispatch:
+    """Hands what comes by a server that maps nothing to the shards' writers of this process.
+
+    Every process hears of every command there. The others' shards are left to them; while nobody has a shard
+    its callers hear nothing, and ask again.
+    """
+
+    def __init__(self) -> None:
+        self.writers: dict[int, Taker] = {}
+
+    def working(self) -> bool:
+        """Whether any shard is decided here."""
+        return bool(self.writers)
+
+    def shards(self) -> list[int]:
+        """Those that are decided here."""
+        return sorted(self.writers)
+
+    def submit(self, request: Request) -> None:
+        writer = self.writers.get(shard_of(request.project))
+        if writer is not None:
+            writer.submit(request)
 
 
 class Outbox:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -26,24 +26,31 @@ logger = logging.getLogger(__name__)
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What a service says of itself; `metrics` is in the text format of Prometheus."""
+    """What a service says of itself: `metrics` as Prometheus reads them, `shards` those a writer decides."""
 
     service: str
     instance: str
     working: bool
     metrics: str
+    shards: tuple[int, ...] = ()
 
 
 class ReportDoor:
     """Answers for one service. Replies go only to inboxes."""
 
     def __init__(
-        self, nats: Client, service: str, registry: CollectorRegistry, working: Callable[[], bool]
+        self,
+        nats: Client,
+        service: str,
+        registry: CollectorRegistry,
+        working: Callable[[], bool],
+        shards: Callable[[], Sequence[int]] = tuple,
     ) -> None:
         self._nats = nats
         self._service = service
         self._registry = registry
         self._working = working
+        self._shards = shards
 
     async def open(self) -> None:
         await self._nats.subscribe(SUBJECT, cb=self._answer)
@@ -57,6 +64,7 @@ class ReportDoor:
             instance=instance(),
             working=self._working(),
             metrics=generate_latest(self._registry).decode(),
+            shards=tuple(self._shards()),
         )
         await self._nats.publish(message.reply, msgspec.json.encode(report))
 

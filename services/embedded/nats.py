@@ -26,6 +26,7 @@ from services import processes
 from services.embedded.owner import make_data_dir
 from services.embedded.server import DirectoryLock, ServerProcess
 from services.files import write_private
+from services.shards import MAPPINGS
 
 USER = "coordctl"
 HOST = "127.0.0.1"
@@ -68,6 +69,7 @@ class Settings(Struct, kw_only=True):
     server_name: str = "coordctl"
     max_payload: int = MAX_PAYLOAD_BYTES
     write_deadline: str = "10s"
+    mappings: dict[str, str] = field(default_factory=lambda: dict(MAPPINGS))
     feature_flags: dict[str, bool] = field(default_factory=lambda: {NEWER_ACKS: False})
 
 

@@ -14,6 +14,7 @@ from services.connection import connect
 from services.doors.commands import CommandDoor
 from services.log import EventLog
 from services.metrics import WriterMetrics
+from services.shards import MAPPED_SUBJECTS
 from services.writer import Writer
 
 CODEC = Codec(EVENTS, upcast)
@@ -30,7 +31,7 @@ async def writing(
     nats = await connect(nats_url, "writer", patient=True)
     writer = Writer(log, CODEC, lambda: datetime.now(UTC), metrics)
     await writer.open()
-    door = CommandDoor(nats, writer, metrics)
+    door = CommandDoor(nats, writer, metrics, MAPPED_SUBJECTS)
     await door.open()
     await nats.flush()
     stop = asyncio.Event()

@@ -1,0 +1,89 @@
+"""The system's settings: the defaults of every project, for all writers of one process.
+
+The writer that owns the system's project keeps them here itself, as it decides. In a process that does not
+own it they follow the log, FOLLOW_S behind at most. Reads the log; writes nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from domain.decider import evolve
+from domain.errors import CoordError
+from domain.ledger import Ledger
+from domain.messages import SYSTEM_PROJECT, Data
+from domain.settings import SettingId
+from services.codec import Codec
+from services.log import EventLog
+from services.waiting import either
+
+FOLLOW_S = 0.5
+AWAY_WAIT_S = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class Defaults:
+    """`values` is one mapping for ever: ledgers look into it."""
+
+    def __init__(self) -> None:
+        self.values: dict[SettingId, Data] = {}
+        self.kept_here = False
+
+    def keep(self, ledger: Ledger) -> None:
+        """From now on the ledger of the system's project sets them."""
+        self.kept_here = True
+        self.replace(ledger.settings)
+        ledger.settings = self.values
+
+    def leave(self, owned: Callable[[str], bool]) -> None:
+        """The writer of these projects ends: nobody here keeps the defaults, if it did."""
+        if owned(SYSTEM_PROJECT):
+            self.kept_here = False
+
+    def replace(self, settings: Mapping[SettingId, Data]) -> None:
+        """In an order that lets nobody meet a moment without them."""
+        self.values.update(settings)
+        for gone in self.values.keys() - settings.keys():
+            del self.values[gone]
+
+
+class Follower:
+    """Brings the defaults up to the log while no writer of this process keeps them."""
+
+    def __init__(self, defaults: Defaults, log: EventLog, codec: Codec) -> None:
+        self._defaults = defaults
+        self._log = log
+        self._codec = codec
+        self._last = -1
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow until told to stop."""
+        pause_s = 0.0
+        while not await either(stop, pause_s):
+            pause_s = FOLLOW_S
+            try:
+                await self.catch_up()
+            except CoordError as error:
+                logger.warning("the system's settings cannot be followed now: %s", error)
+                pause_s = AWAY_WAIT_S
+
+    async def catch_up(self) -> None:
+        """Raises LogUnavailable."""
+        if self._defaults.kept_here:
+            self._last = -1
+            return
+        last, _ = await asyncio.to_thread(self._log.project_head, SYSTEM_PROJECT)
+        if last == self._last:
+            return
+        settings = await asyncio.to_thread(self._fold)
+        if not self._defaults.kept_here:
+            self._defaults.replace(settings)
+            self._last = last
+
+    def _fold(self) -> Mapping[SettingId, Data]:
+        ledger = Ledger(SYSTEM_PROJECT)
+        while rows := self._log.read_history(SYSTEM_PROJECT, ledger.sequence):
+            for recorded in map(self._codec.decode, rows):
+                evolve(ledger, recorded.event, recorded.sequence, recorded.at)
+        return ledger.settings

@@ -1,0 +1,77 @@
+"""The writer's inbox: requests that wait to be decided, in the order they came. Touches nothing else."""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import get_args
+
+from domain.project import ProjectCommand
+from services.batch import refuse_all
+from services.errors import Busy
+from services.metrics import WriterMetrics
+from services.requests import Request
+from services.wire import encode_error
+
+MAX_INBOX_REQUESTS = 20_000
+BUSY_RETRY_AFTER_S = 0.5
+WRITER = "The writer"
+ENDED = "it ends, and another takes over"
+
+_TURNS = get_args(ProjectCommand)
+
+
+class Inbox:
+    """Bounded; what does not fit is told to come again."""
+
+    def __init__(self, metrics: WriterMetrics) -> None:
+        self._metrics = metrics
+        self._requests: deque[Request] = deque()
+        self._arrived = asyncio.Event()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def put(self, request: Request) -> None:
+        """Take a request, or answer it at once if there is no room, or nobody to decide it any more."""
+        if self._closed:
+            refuse_all([request], ENDED, WRITER)
+        elif len(self._requests) >= MAX_INBOX_REQUESTS:
+            self._metrics.refused(request.command.name, Busy.code)
+            busy = Busy(waiting=len(self._requests), retry_after_s=BUSY_RETRY_AFTER_S)
+            request.answer(encode_error(busy))
+        else:
+            self._requests.append(request)
+            self._arrived.set()
+
+    def pop(self) -> Request:
+        return self._requests.popleft()
+
+    @property
+    def turn_is_next(self) -> bool:
+        """Whether the next request is a fork or a restore, which is decided alone."""
+        return bool(self._requests) and isinstance(self._requests[0].command, _TURNS)
+
+    async def arrival(self, timeout_s: float) -> None:
+        """Return when there is something, when woken, or after the timeout."""
+        if not self._requests:
+            self._arrived.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), timeout_s)
+
+    def wake(self) -> None:
+        """Let whoever waits for an arrival look around."""
+        self._arrived.set()
+
+    async def wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.wake()
+
+    def refuse(self, why: str, what: str) -> None:
+        """Tell everyone who waits to ask again."""
+        refuse_all([self._requests.popleft() for _ in range(len(self._requests))], why, what)
+
+    def close(self) -> None:
+        """Refuse what is in it, and what may still come."""
+        self._closed = True
+        self.refuse(ENDED, WRITER)

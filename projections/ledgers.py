@@ -5,6 +5,8 @@ happened. What a fold would know beside that, because time alone moves it, has t
 """
 
 from collections.abc import Iterable
+from datetime import datetime
+from operator import attrgetter
 
 from msgspec import Struct
 
@@ -14,13 +16,14 @@ from domain.handoffs import Handoff
 from domain.learning import OpenEstimate
 from domain.ledger import Ledger
 from domain.personas import Persona
+from domain.tasks.commands import Retry
+from domain.tasks.events import Status
 from domain.tasks.state import HELD, Needs, Task
 from projections.agents import AgentRow
 from projections.bookmarks import BookmarkRow
 from projections.estimates import EstimateRow
 from projections.handoffs import HandoffRow
 from projections.personas import PersonaRow
-from projections.queue import TaskRow
 from projections.settings import SettingRow
 
 
@@ -32,8 +35,33 @@ class Finished(Struct, frozen=True, array_like=True):
     fence: int
 
 
+class Live(Struct, frozen=True, array_like=True, gc=False):
+    """A task that is not over: what a ledger keeps of it, in the columns of its row."""
+
+    capabilities: tuple[str, ...]
+    depends_on: tuple[str, ...]
+    retry: Retry
+    task: str
+    brief: int
+    priority: int
+    status: Status
+    persona: str | None
+    lease_s: float | None
+    run_after: datetime | None
+    failures: int
+    fence: int
+    handoff: str | None
+    holder: str | None
+    claimed_at: datetime | None
+    lease_until: datetime | None
+    retry_at: datetime | None
+
+
 class Rows(Struct, frozen=True, kw_only=True):
-    """The rows that make a ledger; of tasks, handoffs and estimates only those that are open."""
+    """The rows that make a ledger; of handoffs and estimates only those that are open.
+
+    There may be a million tasks: they are looked at one by one.
+    """
 
     agents: Iterable[AgentRow]
     personas: Iterable[PersonaRow]
@@ -41,7 +69,7 @@ class Rows(Struct, frozen=True, kw_only=True):
     bookmarks: Iterable[BookmarkRow]
     estimates: Iterable[EstimateRow]
     finished: Iterable[Finished]
-    tasks: Iterable[TaskRow]
+    tasks: Iterable[Live]
     handoffs: Iterable[HandoffRow]
 
 
@@ -57,8 +85,8 @@ def fill(ledger: Ledger, rows: Rows) -> None:
     for finished in rows.finished:
         known = ledger.tasks.completed if finished.status == "completed" else ledger.tasks.cancelled
         known[finished.task] = finished.fence
-    for task in sorted(rows.tasks, key=lambda row: row.brief):
-        _add_task(ledger, task)
+    tasks = sorted((_task(ledger, row) for row in rows.tasks), key=attrgetter("sequence"))
+    ledger.tasks.add_all(tasks)
     for handoff in rows.handoffs:
         _add_handoff(ledger, handoff)
 
@@ -90,8 +118,8 @@ def _add_agent(ledger: Ledger, row: AgentRow) -> None:
     ledger.timers.set("agent", row.agent, next_check(ledger, agent))
 
 
-def _add_task(ledger: Ledger, row: TaskRow) -> None:
-    completed = ledger.tasks.completed
+def _task(ledger: Ledger, row: Live) -> Task:
+    """A task, with its deadline and its holder; all finished tasks and agents are in the ledger already."""
     task = Task(
         id=row.task,
         sequence=row.brief,
@@ -101,15 +129,12 @@ def _add_task(ledger: Ledger, row: TaskRow) -> None:
         retry=row.retry,
         lease_s=row.lease_s,
         run_after=row.run_after,
-        waiting_for=frozenset(name for name in row.depends_on if name not in completed),
+        waiting_for=frozenset(row.depends_on).difference(ledger.tasks.completed),
         failures=row.failures,
         fence=row.fence,
         handoff=row.handoff,
     )
-    ledger.tasks.add(task)
-    if row.status == "queued":
-        ledger.tasks.queue(task)
-    elif row.status in HELD and row.holder is not None and row.lease_until is not None:
+    if row.status in HELD and row.holder is not None and row.lease_until is not None:
         task.holder, task.since = row.holder, row.claimed_at
         ledger.agents[row.holder].held.add(row.task)
         ledger.timers.set("lease", row.task, row.lease_until)
@@ -117,6 +142,7 @@ def _add_task(ledger: Ledger, row: TaskRow) -> None:
         ledger.timers.set("due", row.task, row.retry_at)
     elif row.status == "blocked" and row.run_after is not None:
         ledger.timers.set("due", row.task, row.run_after)
+    return task
 
 
 def _add_handoff(ledger: Ledger, row: HandoffRow) -> None:

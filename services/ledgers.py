@@ -4,11 +4,13 @@ It reads the read models as they were at a mark, through the same tables as time
 the log that no row tells of. It writes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from psycopg.sql import SQL, Composable
+from msgspec import Struct
+from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from domain.agents import AgentTerminated
 from domain.agents import evolve as agent_evolve
@@ -18,12 +20,13 @@ from domain.messages import Data
 from domain.project import ProjectRestored
 from domain.project import evolve as project_evolve
 from domain.settings import SettingId
+from domain.tasks.commands import Retry
 from projections.agents import AGENTS
 from projections.bookmarks import BOOKMARKS
 from projections.estimates import ESTIMATES
 from projections.framework import Projection
 from projections.handoffs import HANDOFFS
-from projections.ledgers import Finished, Rows, fill
+from projections.ledgers import Finished, Live, Rows, fill
 from projections.personas import PERSONAS
 from projections.queue import QUEUE
 from projections.settings import SETTINGS
@@ -38,6 +41,10 @@ from services.tracking import reached
 
 _SOURCES = (AGENTS, PERSONAS, SETTINGS, BOOKMARKS, ESTIMATES, QUEUE, HANDOFFS)
 _EVERY = SQL("true")
+_OVER = SQL("status IN ('completed', 'cancelled')")
+
+_FETCHED_ROWS = 10_000
+_REMEMBERED_VALUES = 10_000
 
 
 class LedgersAtMarks:
@@ -97,7 +104,7 @@ def _rows(connection: Connection, layers: Layers, base: Base, project: str) -> R
         bookmarks=read(BOOKMARKS),
         estimates=read(ESTIMATES, SQL("closed_at IS NULL")),
         finished=_finished(connection, layers, base, project),
-        tasks=read(QUEUE, SQL("status NOT IN ('completed', 'cancelled')")),
+        tasks=_live(connection, layers, base, project),
         handoffs=read(HANDOFFS, SQL("status IN ('initiated', 'accepted')")),
     )
 
@@ -116,11 +123,36 @@ def _read(
     return [decode(text) for (text,) in connection.execute(statement)]
 
 
-def _finished(connection: Connection, layers: Layers, base: Base, project: str) -> list[Finished]:
+def _finished(connection: Connection, layers: Layers, base: Base, project: str) -> Iterator[Finished]:
     """Many, and little of each."""
     relation = rows_of(served(QUEUE), layers, base.stream, at=base.mark, named=project)
-    statement = SQL(
-        "SELECT task, status, fence FROM {} t WHERE status IN ('completed', 'cancelled') ORDER BY _since"
-    ).format(relation)
-    with connection.cursor(binary=True) as cursor:
-        return [Finished(*row) for row in cursor.execute(statement)]
+    statement = SQL("SELECT {} FROM {} t WHERE {} ORDER BY _since").format(
+        _columns(Finished), relation, _OVER
+    )
+    return (Finished(*row) for row in _one_by_one(connection, statement))
+
+
+def _live(connection: Connection, layers: Layers, base: Base, project: str) -> Iterator[Live]:
+    """Maybe a million. Most have one of few combinations of what they need, so each is decoded once."""
+    relation = rows_of(served(QUEUE), layers, base.stream, at=base.mark, named=project)
+    statement = SQL("SELECT {} FROM {} t WHERE NOT {}").format(_columns(Live), relation, _OVER)
+    names = lru_cache(_REMEMBERED_VALUES)(msgspec.json.Decoder(tuple[str, ...]).decode)
+    retry = lru_cache(_REMEMBERED_VALUES)(msgspec.json.Decoder(Retry).decode)
+    for capabilities, depends_on, policy, *rest in _one_by_one(connection, statement):
+        yield Live(names(capabilities), names(depends_on), retry(policy), *rest)
+
+
+def _columns(row: type[Struct]) -> Composed:
+    """The columns of the queue that a struct has as fields, JSON as its text."""
+    types = {column.name: column.type for column in QUEUE.columns}
+    return SQL(", ").join(
+        SQL("{}::text" if types[name].startswith("json") else "{}").format(Identifier(name))
+        for name in row.__struct_fields__
+    )
+
+
+def _one_by_one(connection: Connection, statement: Composed) -> Iterator[tuple[Any, ...]]:
+    """Rows, fetched in batches: never all are held at once."""
+    with connection.cursor(name="tasks", binary=True) as cursor:
+        cursor.itersize = _FETCHED_ROWS
+        yield from cursor.execute(statement)

@@ -5,7 +5,7 @@ description, input) is not here: the log has it at the task's `sequence`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from heapq import merge
 from itertools import islice
@@ -79,6 +79,16 @@ class TaskBook:
         self.live[task.id] = task
         for dependency in task.waiting_for:
             self.dependents[dependency].append(task.id)
+
+    def add_all(self, tasks: Iterable[Task]) -> None:
+        """Keep new tasks as they stand, the oldest first; each queue is sorted once."""
+        places: defaultdict[Needs, list[Place]] = defaultdict(list)
+        for task in tasks:
+            self.add(task)
+            if task.status == "queued":
+                places[task.needs].append(_place(task))
+        for needs, found in places.items():
+            self.queues.setdefault(needs, SortedList()).update(found)
 
     def queue(self, task: Task) -> None:
         """Make a task claimable."""

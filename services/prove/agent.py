@@ -177,8 +177,17 @@ class Agent:
         self._aside.append(Aside(asyncio.get_running_loop().time() + seconds, lease, silent))
 
     async def _beat(self) -> None:
-        """Keep the leases alive, unless one is to end in silence."""
+        """Keep the leases alive, unless one is to end in silence, and see to those that we did not know of.
+
+        A claim that found nothing leaves no trace, so one that is asked again may find something, and whoever
+        asked does not look at that answer any more.
+        """
         now = asyncio.get_running_loop().time()
-        if now >= self._next_beat and not any(aside.silent for aside in self._aside):
-            self._next_beat = now + BEAT_S
-            await self._client.ask("agent.heartbeat", {})
+        if now < self._next_beat or any(aside.silent for aside in self._aside):
+            return
+        self._next_beat = now + BEAT_S
+        reply = await self._client.ask("agent.heartbeat", {})
+        if reply["ok"]:
+            known = {aside.lease.task for aside in self._aside}
+            held = [Lease(each["task"], each["fence"]) for each in reply["result"]["leases"]]
+            await self._work_on([lease for lease in held if lease.task not in known])

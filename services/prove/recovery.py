@@ -21,6 +21,9 @@ from services.prove.evidence import Transcript
 from services.prove.site import Site
 
 PROBE_TIMEOUT_S = 0.25
+WATCH_S = 1.0
+"""For how long answers are waited for that come late."""
+
 LOOK_S = 0.05
 CATCH_UP_TIMEOUT_S = 60.0
 
@@ -47,17 +50,30 @@ class Probes:
         await self._stack.aclose()
 
     async def answered(self, since: float) -> dict[str, float]:
-        """Seconds since then until a command that writes was answered ok, by project. Raises Unavailable."""
-        self._asked += 1
-        times = await asyncio.gather(*(self._answered(client) for client in self._clients.values()))
+        """Seconds since then until commands that write were answered at once, by project. Raises Unavailable.
+
+        What was killed may still do one thing or the other, so the probes go on for a while.
+        """
+        times = await asyncio.gather(*(self._answered(client, since) for client in self._clients.values()))
         return {project: at - since for project, at in zip(self._clients, times, strict=True)}
 
-    async def _answered(self, client: Client) -> float:
+    async def _answered(self, client: Client, since: float) -> float:
+        """When the last answer came that was late; when the first came if none was."""
+        answered = 0.0
+        while time() - since < WATCH_S:
+            asked = time()
+            await self._ask(client)
+            if time() - asked > PROBE_TIMEOUT_S or not answered:
+                answered = time()
+            await asyncio.sleep(LOOK_S)
+        return answered
+
+    async def _ask(self, client: Client) -> None:
+        self._asked += 1
         body = {"key": "probe", "value": self._asked}
         reply = await client.ask("setting.set", body, timeout_s=PROBE_TIMEOUT_S)
         if not reply["ok"]:
             raise Unavailable(what="The probe", why=reply["error"]["message"])
-        return time()
 
 
 async def caught_up(site: Site, head: int, since: float) -> dict[str, float]:

@@ -105,9 +105,9 @@ def connect(url: str, *, impatient: bool = False) -> psycopg.Connection[TupleRow
 
 def unavailable(error: Exception) -> LogUnavailable:
     """What an error of the database's driver means to those who need the log."""
-    full = isinstance(error, psycopg.errors.DiskFull) or isinstance(error.__cause__, psycopg.errors.DiskFull)
-    if full:
-        return LogFull(why=in_a_line(error), retry_after_s=FULL_RETRY_AFTER_S)
+    cause = error if isinstance(error, psycopg.Error) else error.__cause__
+    if isinstance(cause, psycopg.errors.DiskFull):
+        return LogFull(why=cause.diag.message_primary or in_a_line(error), retry_after_s=FULL_RETRY_AFTER_S)
     return LogUnavailable(why=in_a_line(error))
 
 

@@ -62,7 +62,7 @@ class Leadership:
     def _working(self) -> Iterator[psycopg.Connection[TupleRow]]:
         try:
             if self._connection is None:
-                self._connection = connect(self._url)
+                self._connection = connect(self._url, impatient=True)
                 self._connection.execute(_NOTICE_DEAD_HOST)
             yield self._connection
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:

@@ -29,6 +29,7 @@ from projections.handoffs import HANDOFFS, HANDOFFS_VIEW, HandoffParams
 from projections.queue import QUEUE, QUEUE_VIEW, QueueParams
 from projections.settings import SettingParams
 from projections.views import MAX_ROWS, MAX_WAIT_S, Filter, Page, View
+from services.database import ImpatientConnection
 from services.errors import BadInput, Unavailable, UnknownView
 from services.layers import NO_LAYERS, parts_of, read_layers, union
 from services.listing import all_rows, chosen, query, served
@@ -40,7 +41,10 @@ TIMEOUT_S = 5.0
 """How long a read waits for a connection: for its turn, or for a database that went away."""
 
 _CONNECT_TIMEOUT_S = 5
-_STATEMENT_TIMEOUT_S = 30
+_STATEMENT_TIMEOUT_S = 9
+_SILENCE_S = 10.0
+"""A database that does not even keep its own timeout hangs."""
+
 _POLL_TIMEOUT_S = 1.0
 _HISTORY_ROWS = 200
 
@@ -80,6 +84,10 @@ class Tally(Struct, frozen=True):
     count: int
 
 
+class _ReadConnection(ImpatientConnection[Any]):
+    silence_s = _SILENCE_S
+
+
 class Reads:
     """Answers questions from the read models; safe to use from several threads. Close it in the end."""
 
@@ -88,6 +96,7 @@ class Reads:
     ) -> None:
         self._pool = ConnectionPool(
             url,
+            connection_class=_ReadConnection,
             min_size=1,
             max_size=pool_connections,
             timeout=timeout_s,

@@ -67,6 +67,7 @@ class Relay:
         self._position = 0
         self._published_at: datetime | None = None
         self._leading = False
+        self._trouble = ""
 
     @property
     def position(self) -> int:
@@ -83,6 +84,11 @@ class Relay:
         """Whether this relay is the one that works."""
         return self._leading
 
+    @property
+    def trouble(self) -> str:
+        """Why it stopped, until it works again or stands by; empty if it did not stop."""
+        return self._trouble
+
     async def run(self, stop: asyncio.Event) -> None:
         """Relay until `stop` is set. Outlives the servers: after a failure it starts anew, a little later."""
         delay_s = _FIRST_BACKOFF_S
@@ -91,7 +97,8 @@ class Relay:
             try:
                 await self._lead(stop)
             except (CoordError, NatsError, OSError, TimeoutError) as error:
-                _log.warning("the relay stopped at position %d: %s", self._position, error or repr(error))
+                self._trouble = str(error) or repr(error)
+                _log.warning("the relay stopped at position %d: %s", self._position, self._trouble)
                 if self._position != before:
                     delay_s = _FIRST_BACKOFF_S
                 with contextlib.suppress(TimeoutError):
@@ -105,6 +112,7 @@ class Relay:
         tail = LogTail(self._url)
         try:
             while not await asyncio.to_thread(leadership.acquire, _LEAD_TIMEOUT_S):
+                self._trouble = ""
                 if stop.is_set():
                     return
             self._leading = True
@@ -151,6 +159,7 @@ class Relay:
             await publisher.publish(window, self._position)
             self._position = window[-1][0]
             self._published_at = datetime.now(UTC)
+        self._trouble = ""
         return len(rows)
 
     async def _idle(self, publisher: Publisher, leadership: Leadership, tail: LogTail) -> None:

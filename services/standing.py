@@ -4,8 +4,8 @@ For monitoring, `status`, and an orderly shutdown. Reads Postgres and JetStream,
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,16 +19,18 @@ from psycopg.rows import TupleRow
 
 from domain.errors import CoordError
 from services.connection import connect as connect_nats
-from services.database import connect
+from services.database import connect, in_a_line
 from services.relay import POSITION, STREAM, SUBJECTS
 
-QUERY_TIMEOUT_MS = 5_000
+QUERY_TIMEOUT_MS = 3_000
 JETSTREAM_TIMEOUT_S = 2.0
 POLL_S = 0.05
 
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM coord.events"
 _FIRST_AFTER = "SELECT state FROM coord.events WHERE notification_id > %s ORDER BY notification_id LIMIT 1"
 _PROJECTED = "SELECT name, position FROM coord.projections ORDER BY name"
+_ROOM = "SET work_mem = '64kB'; SELECT count(*) FROM generate_series(1, 20000)"
+"""More rows than fit into that memory: half a MiB is put on the disk for a moment, and nothing is changed."""
 
 
 class Lag(Struct, frozen=True):
@@ -40,10 +42,11 @@ class Lag(Struct, frozen=True):
 
 
 class Standing(Struct, frozen=True, kw_only=True):
-    """What the database tells."""
+    """What the database tells; `full` is what it says if its disk has no room, else empty."""
 
     head: int
     projections: dict[str, Lag]
+    full: str = ""
 
     @property
     def projected(self) -> Lag | None:
@@ -62,20 +65,19 @@ Connection = psycopg.Connection[TupleRow]
 
 def look(database_url: str) -> Standing:
     """What the database tells now; of tables that do not exist yet, nothing."""
-    with connect(database_url) as connection:
-        connection.execute(f"SET statement_timeout = {QUERY_TIMEOUT_MS}")
+    with _asking(database_url) as connection:
         return Standing(
             head=_head(connection),
             projections={
                 name: _lag(connection, position) for name, position in _rows(connection, _PROJECTED)
             },
+            full=_full(connection),
         )
 
 
 def lag_of(database_url: str, position: int) -> Lag:
     """How far whoever has handled this position is behind."""
-    with connect(database_url) as connection:
-        connection.execute(f"SET statement_timeout = {QUERY_TIMEOUT_MS}")
+    with _asking(database_url) as connection:
         return _lag(connection, position)
 
 
@@ -113,6 +115,22 @@ async def connected(nats_url: str) -> AsyncIterator[Client]:
         yield nats
     finally:
         await nats.close()
+
+
+@contextmanager
+def _asking(database_url: str) -> Iterator[Connection]:
+    """A connection that waits for no answer longer than it may."""
+    with connect(database_url, impatient=True) as connection:
+        connection.execute(f"SET statement_timeout = {QUERY_TIMEOUT_MS}")
+        yield connection
+
+
+def _full(connection: Connection) -> str:
+    try:
+        connection.execute(_ROOM)
+    except psycopg.errors.DiskFull as error:
+        return error.diag.message_primary or in_a_line(error)
+    return ""
 
 
 def _head(connection: Connection) -> int:

@@ -78,7 +78,7 @@ class LogTail:
     def _look(self, timeout_s: float) -> None:
         """Learn the head of the log: at once on a new connection, else when notified or after the timeout."""
         if self._connection is None:
-            self._connection = connect(self._url)
+            self._connection = connect(self._url, impatient=True)
             self._connection.execute(f"LISTEN {CHANNEL}")  # before looking, so that nothing falls between
         else:
             for note in self._connection.notifies(timeout=timeout_s, stop_after=1):

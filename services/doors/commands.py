@@ -22,15 +22,14 @@ from services.wire import (
     COMMAND_ID_HEADER,
     COMMAND_SUBJECTS,
     CORRELATION_HEADER,
-    TRACE_HEADER,
     encode_error,
     inbox,
+    may_answer,
     parse_command,
     parse_id,
     parse_subject,
+    parse_trace,
 )
-
-MAX_TRACEPARENT_CHARS = 128
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +72,6 @@ class CommandDoor:
         """Raises the CoordError that says what is wrong with the message."""
         address = parse_subject(message.subject)
         headers = message.headers
-        trace = headers.get(TRACE_HEADER) if headers else None
         return Request(
             project=address.project,
             actor=address.actor,
@@ -82,14 +80,14 @@ class CommandDoor:
             answer=lambda answer: self._reply(message, answer),
             correlation_id=parse_id(headers, CORRELATION_HEADER),
             causation_id=parse_id(headers, CAUSATION_HEADER),
-            traceparent=trace[:MAX_TRACEPARENT_CHARS] if trace else None,
+            traceparent=parse_trace(headers),
         )
 
     def _reply(self, message: Msg, answer: bytes) -> None:
         if not message.reply:
             return
         actor = message.subject.split(".")[3]
-        if not message.reply.startswith(inbox(actor)):
+        if not may_answer(message.reply, inbox(actor)):
             self._metrics.refused("unreadable", "foreign_reply_subject")
             logger.warning("no answer for %s: the reply subject is not its own inbox", actor)
             return

@@ -1,0 +1,90 @@
+"""The system that the fuzzer shoots at: started afresh, and all that may not change while it is shot at."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # psutil ships no types
+import psycopg
+from msgspec import Struct
+
+from services.config import State
+from services.errors import Unavailable
+from services.roster import SERVICES, service_of
+from services.supervisor.control import LOG_FILE
+
+UP_TIMEOUT_S = 120.0
+SERVERS = ("nats", "nats-server")
+
+_EVENTS = "SELECT count(*), coalesce(max(notification_id), 0) FROM coord.events"
+
+
+class Standing(Struct, frozen=True):
+    """What is true of the system at a moment; `rss_bytes` by the name of each process."""
+
+    events: int
+    head: int
+    pids: dict[str, int]
+    rss_bytes: dict[str, int]
+    log_bytes: int
+
+
+class Target:
+    """A running system, looked at from outside."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self.nats_url = self._state().nats_url
+        self.http_url = self._state().http_url or ""
+
+    def standing(self) -> Standing:
+        pids = {
+            name: pid
+            for name, pid in self._state().services.items()
+            if service_of(name) in (*SERVICES, *SERVERS)
+        }
+        events, head = self.events()
+        return Standing(
+            events=events,
+            head=head,
+            pids=pids,
+            rss_bytes={name: int(psutil.Process(pid).memory_info().rss) for name, pid in pids.items()},
+            log_bytes=(self._data / LOG_FILE).stat().st_size,
+        )
+
+    def events(self) -> tuple[int, int]:
+        """How many events the log holds, and the position of the last."""
+        with psycopg.connect(self._state().database_url) as connection:
+            events, head = connection.execute(_EVENTS).fetchone() or (0, 0)
+            return events, head
+
+    def last_words(self, characters: int) -> str:
+        """The end of what the services said."""
+        return (self._data / LOG_FILE).read_text(errors="replace")[-characters:]
+
+    def _state(self) -> State:
+        state = State.load(self._data)
+        if state is None:
+            raise Unavailable(what="The system under fire", why="it is not running any more")
+        return state
+
+
+@contextmanager
+def running_target(program: Sequence[str], environ: Mapping[str, str]) -> Iterator[Target]:
+    """Start everything in a temporary directory, by `program`, and leave nothing behind."""
+    data = Path(tempfile.mkdtemp(prefix="coordctl-fuzz-"))
+    data.chmod(0o755)  # as root, the database runs as another account and must get in
+    own = {name: value for name, value in environ.items() if not name.startswith("COORD_")}
+    command = [*program, "--data", str(data)]
+    try:
+        subprocess.run(
+            [*command, "up", "--detach"], check=True, timeout=UP_TIMEOUT_S, env=own, stdout=sys.stderr
+        )
+        yield Target(data)
+    finally:
+        subprocess.run([*command, "down"], check=False, timeout=UP_TIMEOUT_S, env=own, stdout=sys.stderr)
+        shutil.rmtree(data)

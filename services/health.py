@@ -14,7 +14,8 @@ from services.shards import SHARDS
 from services.standing import Lag, Standing
 
 MAX_LAG_S = 10.0
-TIMEOUT_S = 5.0
+TIMEOUT_S = 6.0
+"""For a server that hangs: longer than connecting to it may take, which says better what is wrong."""
 
 
 class Part(Struct, frozen=True, omit_defaults=True):
@@ -43,14 +44,14 @@ async def check(database_url: str, link: Link) -> Health:
     (database, stood), (nats, position, reports) = await asyncio.gather(
         _ask_database(database_url), _ask_nats(link)
     )
-    relay, published = await _ask_relay(database_url, stood, position)
+    relay, published = await _ask_relay(database_url, stood, position, reports)
     return Health(
         parts={
             "postgres": database,
             "nats": nats,
             "writer": _writer(reports, nats),
             "relay": relay,
-            "projector": _projector(stood),
+            "projector": _projector(stood, reports),
         },
         standing=stood,
         relay=published,
@@ -61,9 +62,14 @@ async def check(database_url: str, link: Link) -> Health:
 async def _ask_database(database_url: str) -> tuple[Part, Standing | None]:
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return Part(ok=True), await asyncio.to_thread(standing.look, database_url)
-    except (psycopg.Error, TimeoutError) as error:
+            stood = await asyncio.to_thread(standing.look, database_url)
+    except TimeoutError:
+        return Part(ok=False, why=f"no answer within {TIMEOUT_S:g} s"), None
+    except psycopg.Error as error:
         return Part(ok=False, why=_in_a_line(error)), None
+    if stood.full:
+        return Part(ok=False, why=f"its disk has no room, so commands are refused: {stood.full}"), stood
+    return Part(ok=True), stood
 
 
 async def _ask_nats(link: Link) -> tuple[Part, int | None, list[Report]]:
@@ -72,29 +78,42 @@ async def _ask_nats(link: Link) -> tuple[Part, int | None, list[Report]]:
         async with asyncio.timeout(TIMEOUT_S):
             reports = await gather(link.client)
             position = await standing.relayed(link.client)
-    except (CoordError, NatsError, TimeoutError, OSError) as error:
+    except TimeoutError:
+        return Part(ok=False, why="it does not answer in time, or its JetStream does not"), None, []
+    except (CoordError, NatsError, OSError) as error:
         return Part(ok=False, why=_in_a_line(error)), None, []
     return Part(ok=True), position, reports
 
 
 async def _ask_relay(
-    database_url: str, stood: Standing | None, position: int | None
+    database_url: str, stood: Standing | None, position: int | None, reports: list[Report]
 ) -> tuple[Part, Lag | None]:
     if stood is None or position is None:
-        return Part(ok=False, why="cannot be told without postgres and nats"), None
+        missing = [name for name, told in (("postgres", stood), ("nats", position)) if told is None]
+        return Part(ok=False, why=f"cannot be told without {' and '.join(missing)}"), None
     try:
         lag = await asyncio.to_thread(standing.lag_of, database_url, position)
     except psycopg.Error as error:
         return Part(ok=False, why=_in_a_line(error)), None
-    return _within_bounds("the relay", lag), lag
+    return _troubled("relay", reports, lag) or _within_bounds("the relay", lag), lag
 
 
-def _projector(stood: Standing | None) -> Part:
+def _projector(stood: Standing | None, reports: list[Report]) -> Part:
     if stood is None:
         return Part(ok=False, why="cannot be told without postgres")
     if stood.projected is None:
         return Part(ok=False, why="no projection has been built yet")
-    return _within_bounds("the projector", stood.projected)
+    troubled = _troubled("projector", reports, stood.projected)
+    return troubled or _within_bounds("the projector", stood.projected)
+
+
+def _troubled(service: str, reports: list[Report], lag: Lag) -> Part | None:
+    """What a service says is wrong, if none of its instances works without trouble and it is behind."""
+    ours = [report for report in reports if report.service == service]
+    trouble = next((report.trouble for report in ours if report.trouble), "")
+    if not trouble or lag.events == 0 or any(each.working and not each.trouble for each in ours):
+        return None
+    return Part(ok=False, why=f"{lag.events} positions behind the log: {trouble}", lag=lag)
 
 
 def _writer(reports: list[Report], nats: Part) -> Part:

@@ -120,6 +120,9 @@ def watch_relay(registry: CollectorRegistry, relay: "Relay") -> None:
     Gauge(
         "coordctl_relay_leading", "1 if this relay works, 0 if it stands by.", registry=registry
     ).set_function(lambda: relay.leading)
+    Gauge("coordctl_relay_troubled", "1 if the relay cannot publish now.", registry=registry).set_function(
+        lambda: bool(relay.trouble)
+    )
 
 
 def watch_projector(registry: CollectorRegistry, projector: "Projector") -> None:

@@ -73,7 +73,7 @@ async def run_relay(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
     relay = Relay(log, doors.database_url, doors.nats_url, replicas=doors.stream_replicas)
     registry = new_registry()
     watch_relay(registry, relay)
-    async with reporting(doors, "relay", registry, lambda: relay.leading):
+    async with reporting(doors, "relay", registry, lambda: relay.leading, lambda: relay.trouble):
         ready()
         await relay.run(stop)
     log.close()
@@ -99,7 +99,11 @@ async def run_projector(doors: Doors, stop: asyncio.Event, ready: Ready) -> None
 
     await until_there(prepare, stop)
     flag = Flag()
-    async with reporting(doors, "projector", registry, lambda: projector.standing.trouble is None):
+
+    def trouble() -> str:
+        return projector.standing.trouble or ""
+
+    async with reporting(doors, "projector", registry, lambda: not trouble(), trouble):
         working = asyncio.ensure_future(asyncio.to_thread(projector.run, flag))
         ready()
         await first_of(working, stop)
@@ -187,11 +191,12 @@ async def connected(
     working: Callable[[], bool],
     stop: asyncio.Event,
     shards: Callable[[], Sequence[int]] = tuple,
+    trouble: Callable[[], str] = str,
 ) -> AsyncIterator[Client]:
     """A connection to NATS, as soon as there is a server, on which the service also reports on itself."""
     nats = await unless(stop, connect(doors.nats_url, f"coordctl-{service}", patient=True))
     try:
-        await ReportDoor(nats, service, registry, working, shards).open()
+        await ReportDoor(nats, service, registry, working, shards, trouble).open()
         yield nats
     finally:
         await disconnect(nats)
@@ -199,14 +204,18 @@ async def connected(
 
 @asynccontextmanager
 async def reporting(
-    doors: Doors, service: str, registry: CollectorRegistry, working: Callable[[], bool]
+    doors: Doors,
+    service: str,
+    registry: CollectorRegistry,
+    working: Callable[[], bool],
+    trouble: Callable[[], str],
 ) -> AsyncIterator[None]:
     """Report on a service that does its work without this connection, from when there is a NATS server."""
 
     never = asyncio.Event()
 
     async def report() -> None:
-        async with connected(doors, service, registry, working, never):
+        async with connected(doors, service, registry, working, never, trouble=trouble):
             await never.wait()
 
     reports = asyncio.create_task(report())

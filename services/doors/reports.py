@@ -26,13 +26,17 @@ logger = logging.getLogger(__name__)
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What a service says of itself: `metrics` as Prometheus reads them, `shards` those a writer decides."""
+    """What a service says of itself.
+
+    `metrics` as Prometheus reads them, `shards` those a writer decides, `trouble` why it cannot work.
+    """
 
     service: str
     instance: str
     working: bool
     metrics: str
     shards: tuple[int, ...] = ()
+    trouble: str = ""
 
 
 class ReportDoor:
@@ -45,12 +49,14 @@ class ReportDoor:
         registry: CollectorRegistry,
         working: Callable[[], bool],
         shards: Callable[[], Sequence[int]] = tuple,
+        trouble: Callable[[], str] = str,
     ) -> None:
         self._nats = nats
         self._service = service
         self._registry = registry
         self._working = working
         self._shards = shards
+        self._trouble = trouble
 
     async def open(self) -> None:
         await self._nats.subscribe(SUBJECT, cb=self._answer)
@@ -65,6 +71,7 @@ class ReportDoor:
             working=self._working(),
             metrics=generate_latest(self._registry).decode(),
             shards=tuple(self._shards()),
+            trouble=self._trouble(),
         )
         await self._nats.publish(message.reply, msgspec.json.encode(report))
 

@@ -12,7 +12,7 @@ from services.prove.checker.holders import Holders
 from services.prove.checker.leases import Leases
 from services.prove.checker.order import LogOrder
 from services.prove.checker.rows import check_rows
-from services.prove.checker.second_look import look_again
+from services.prove.checker.second_look import look_again, see_strays
 from services.prove.checker.stream import StreamOrder
 from services.prove.checker.told import Answers
 from services.prove.checker.turns import find_turns
@@ -73,6 +73,7 @@ def _checked(evidence: Evidence) -> list[Violations]:
     answers = Answers(commands, leases, order.position)
     for said in evidence.said():
         answers.see(said)
+    see_strays(evidence, answers)
     look_again(evidence, answers.suspects, commands.violations)
     return [
         order.violations,

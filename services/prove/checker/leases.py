@@ -54,6 +54,8 @@ class Leases:
                 fence,
                 f"was granted at position {grant.start}, not between {run.first} and {run.last}",
             )
+        elif run is None and _was_over(grant, ask):
+            self._broken(ask, task, fence, _dead(grant))
 
     def _wrote(self, ask: Ask, task: str, fence: int, run: Run | None) -> None:
         """A write under this fence was told to be carried out, or (without a run) to change nothing."""
@@ -75,7 +77,7 @@ class Leases:
         """Work that had begun already: its lease must not have ended before this was asked."""
         if grant is None or grant.agent != ask.actor:
             self._broken(ask, task, fence, f"was granted to {grant.agent if grant else 'nobody'}")
-        elif grant.end != NEVER and grant.ended_at < ask.at:
+        elif _was_over(grant, ask):
             self._broken(ask, task, fence, _dead(grant))
 
     def _completed(self, ask: Ask, task: str, fence: int, run: Run | None) -> None:
@@ -103,6 +105,11 @@ def _leases(verb: str, result: dict[str, Any]) -> Iterator[tuple[str, int]]:
         yield from ((lease["task"], lease["fence"]) for lease in result.get("leases", ()))
     elif verb == "handoff.accept" and "fence" in result:
         yield result["task"], result["fence"]
+
+
+def _was_over(grant: Grant, ask: Ask) -> bool:
+    """It had ended before this was even asked."""
+    return grant.end != NEVER and grant.ended_at < ask.at
 
 
 def _dead(grant: Grant) -> str:

@@ -1,8 +1,8 @@
-"""The commands that somebody was told were refused, or changed nothing, although the log has events of them.
+"""What needs a second look through the transcripts, being rare: answers told twice, and suspect commands.
 
+Suspect are commands that were told to be refused, or to change nothing, although the log has events of them.
 That may be right: the attempt came before another one, which was carried out. It is wrong if the attempt was
-sent after the command had been decided, or if no other attempt can have brought the events about. There are
-few such commands, so their attempts and the moments of their events are looked up once more.
+sent after the command had been decided, or if no other attempt can have brought the events about.
 """
 
 from collections.abc import Iterable, Set
@@ -13,10 +13,13 @@ from msgspec import Struct, field
 
 from services.prove.checker.commands import key_of
 from services.prove.checker.findings import Violations
+from services.prove.checker.told import Answers, is_retryable
 from services.prove.evidence import Ask, Evidence, Logged, Said, Told
 
 
 class Attempt(Struct):
+    """`reply` is the first that told the fate of the command: what the client went by."""
+
     ask: Ask
     reply: dict[str, Any] | None = None
 
@@ -27,7 +30,7 @@ class Attempt(Struct):
             return False
         if self.reply["ok"]:
             return self.reply.get("sequence") is None
-        return not self.reply["error"]["retryable"]
+        return True
 
 
 class Suspect(Struct):
@@ -35,6 +38,19 @@ class Suspect(Struct):
 
     attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
     event: Logged | None = None
+
+
+def see_strays(evidence: Evidence, answers: Answers) -> None:
+    """Let answers that came after another one to the same question be seen too."""
+    strays: dict[tuple[str, str, int], list[Told]] = {}
+    for stray in answers.strays:
+        strays.setdefault((stray.client, stray.id, stray.attempt), []).append(stray)
+    for line in evidence.said() if strays else ():
+        if isinstance(line, Ask):
+            for stray in strays.pop((line.client, line.id, line.attempt), ()):
+                answers.answered(line, stray.reply)
+    for client, command_id, _ in strays:
+        answers.violations.add(f"Client {client} was told about {command_id} without having asked.")
 
 
 def look_again(evidence: Evidence, suspects: Set[int], violations: Violations) -> None:
@@ -58,7 +74,7 @@ def _attempts(said: Iterable[Said], suspects: Set[int]) -> dict[int, Suspect]:
                 found.setdefault(key, Suspect()).attempts[line.client, line.attempt] = Attempt(line)
         elif isinstance(line, Told) and (line.client, line.id) in asked:
             attempt = found[asked[line.client, line.id]].attempts.get((line.client, line.attempt))
-            if attempt is not None:
+            if attempt is not None and attempt.reply is None and not is_retryable(line.reply):
                 attempt.reply = line.reply
     return found
 

@@ -20,11 +20,16 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class Answers:
-    """Sees what was said, client by client; `suspects` are the commands to look at a second time."""
+    """Sees what was said, client by client; `suspects` are the commands to look at a second time.
+
+    `strays` are answers to what was answered before: two services may have heard the same question, one of
+    them after a long pause. Their questions are not kept, so they are looked up afterwards.
+    """
 
     def __init__(self, commands: Commands, leases: Leases, head: int) -> None:
         self.violations = Violations("acknowledged")
         self.suspects: set[int] = set()
+        self.strays: list[Told] = []
         self._commands = commands
         self._leases = leases
         self._head = head
@@ -36,21 +41,20 @@ class Answers:
                 self._asked[said.client, said.id, said.attempt] = said
             case Told():
                 ask = self._asked.pop((said.client, said.id, said.attempt), None)
-                if ask is None:
-                    self.violations.add(
-                        f"Client {said.client} was told about {said.id} without having asked."
-                    )
-                else:
-                    self._answered(ask, said.reply)
+                if ask is not None:
+                    self.answered(ask, said.reply)
+                elif not is_retryable(said.reply):
+                    self.strays.append(said)
             case _:
                 pass  # its answer may still come
 
-    def _answered(self, ask: Ask, reply: dict[str, Any]) -> None:
+    def answered(self, ask: Ask, reply: dict[str, Any]) -> None:
+        """An answer came to this question."""
         self.violations.examined += 1
         key = key_of(ask.project, ask.actor, ask.id)
         run = self._commands.find(key)
         if not reply["ok"]:
-            if run is not None and not reply["error"]["retryable"]:
+            if run is not None and not is_retryable(reply):
                 self.suspects.add(key)
             return
         if reply.get("sequence") is None:
@@ -85,6 +89,11 @@ class Answers:
             f"{_name(ask)} was acknowledged at position {reply['position']}, #{reply['sequence']}, but the"
             " log has no event of it."
         )
+
+
+def is_retryable(reply: dict[str, Any]) -> bool:
+    """A refusal that says nothing of what became of the command."""
+    return not reply["ok"] and bool(reply["error"]["retryable"])
 
 
 def _name(ask: Ask) -> str:

@@ -1,17 +1,38 @@
 """An HTTP server inside a process that has its own ideas about signals."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 BACKLOG = 100
 MAX_CONNECTIONS = 200
 KEEP_ALIVE_S = 15
 STOP_TIMEOUT_S = 5
+
+
+logger = logging.getLogger(__name__)
+
+
+def forgiving(app: ASGIApp) -> ASGIApp:
+    """An application whose answer may find the connection closed: a request can turn bad in its body.
+
+    The server has then refused it already, and what is written would only be a traceback.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except h11.LocalProtocolError as error:
+            logger.warning("a request was refused while it was being answered: %s", error)
+
+    return answer
 
 
 class _Server(uvicorn.Server):
@@ -27,7 +48,7 @@ async def listening(app: Starlette, host: str, port: int) -> AsyncIterator[str]:
     listener = socket.create_server((host, port), backlog=BACKLOG)
     server = _Server(
         uvicorn.Config(
-            app, http="h11", ws="none", lifespan="off", log_config=None, log_level="warning",
+            forgiving(app), http="h11", ws="none", lifespan="off", log_config=None, log_level="warning",
             access_log=False,
             limit_concurrency=MAX_CONNECTIONS, timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=STOP_TIMEOUT_S,

@@ -7,6 +7,8 @@ Sends over bare connections; writes nothing but one command at the end.
 
 import asyncio
 from collections import Counter
+from collections.abc import Coroutine
+from http import HTTPStatus
 from random import Random
 from time import perf_counter
 from typing import Any
@@ -29,13 +31,14 @@ from services.prove.fuzz_wire import (
 )
 
 SENDERS = 4
+MAX_SIDE_CONNECTIONS = 8
 MAX_IN_FLIGHT = 1_000
 MAX_IN_FLIGHT_BYTES = 16 * 1024 * 1024
 VOLLEY_SHOTS = 50
 ANSWER_TIMEOUT_S = 30.0
 SETTLE_S = 1.0
 MAX_TOLD = 20
-LAST_WORDS_CHARS = 2_000
+FAULT_CHARS = 2_000
 
 MAX_GROWTH_BYTES = 160 * 1024 * 1024
 """How much more memory a process may hold after the run than before it."""
@@ -46,6 +49,7 @@ MAX_LOG_BYTES = 1024 * 1024
 PROTOCOL_VIOLATIONS_PER_MESSAGE = 1 / 500
 HTTP_REQUESTS_PER_MESSAGE = 1 / 250
 HUGE_MESSAGES = 5
+INTERNAL_SERVER_ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
 UNTYPED_CODES = ("internal_error", "error", "rejected", "")
 
 
@@ -178,7 +182,7 @@ async def _barrage(target: Target, scores: Scores, seed: int, messages: int) -> 
             volley = []
     await _fire(wires[0], volley, scores)
     for wire in wires:
-        if not await wire.answers_ping():
+        if not await wire.answers_ping(ANSWER_TIMEOUT_S):
             scores.wrong("the server ended a connection that kept to the protocol")
         await wire.close()
 
@@ -206,24 +210,38 @@ async def _answered(scores: Scores, most: int) -> None:
 
 
 async def _violations(target: Target, scores: Scores, seed: int, messages: int) -> None:
+    """Break the protocol of NATS, each time on a connection of its own."""
     random = Random(seed)  # noqa: S311  # to be repeated, not to be secret
-    for _ in range(HUGE_MESSAGES):
-        scores.sent["10 MiB payloads"] += 1
-        await violate(target.nats_url, huge_message())
-    for _ in range(int(messages * PROTOCOL_VIOLATIONS_PER_MESSAGE)):
-        scores.sent["protocol violations"] += 1
-        await violate(target.nats_url, protocol_violation(random))
+    huge = {"10 MiB payloads": [huge_message()] * HUGE_MESSAGES}
+    bad = [protocol_violation(random) for _ in range(int(messages * PROTOCOL_VIOLATIONS_PER_MESSAGE))]
+    for kind, frames in {**huge, "protocol violations": bad}.items():
+        scores.sent[kind] += len(frames)
+        await _several([violate(target.nats_url, each) for each in frames])
 
 
 async def _http(target: Target, scores: Scores, seed: int, messages: int) -> None:
     random = Random(seed)  # noqa: S311  # to be repeated, not to be secret
-    for _ in range(int(messages * HTTP_REQUESTS_PER_MESSAGE)):
-        request = http_request(random)
-        scores.sent["HTTP"] += 1
+
+    async def ask(request: bytes) -> None:
         status = await http_status(target.http_url, request)
         scores.http[str(status or "closed")] += 1
-        if status == 500:
-            scores.wrong(f"HTTP 500 for {request[:200]!r}")
+        if status == INTERNAL_SERVER_ERROR:
+            scores.wrong(f"HTTP {status} for {request[:200]!r}")
+
+    requests = [http_request(random) for _ in range(int(messages * HTTP_REQUESTS_PER_MESSAGE))]
+    scores.sent["HTTP"] += len(requests)
+    await _several([ask(request) for request in requests])
+
+
+async def _several(jobs: list[Coroutine[Any, Any, None]]) -> None:
+    """All of them, a few at a time."""
+    free = asyncio.Semaphore(MAX_SIDE_CONNECTIONS)
+
+    async def one(job: Coroutine[Any, Any, None]) -> None:
+        async with free:
+            await job
+
+    await asyncio.gather(*(one(job) for job in jobs))
 
 
 def _compare(before: Standing, after: Standing, scores: Scores, target: Target) -> None:
@@ -236,9 +254,9 @@ def _compare(before: Standing, after: Standing, scores: Scores, target: Target) 
             scores.wrong(f"{name} grew from {before.rss_bytes.get(name, 0)} to {rss} bytes")
     if after.log_bytes - before.log_bytes > MAX_LOG_BYTES:
         scores.wrong(f"the services wrote {after.log_bytes - before.log_bytes} bytes of logs")
-    words = target.last_words(LAST_WORDS_CHARS)
-    if "Traceback" in words:
-        scores.wrong(f"a service had a fault: {words}")
+    _, fault, words = target.words_since(before.log_bytes).partition("Traceback")
+    if fault:
+        scores.wrong(f"a service had a fault: {words[:FAULT_CHARS]}")
 
 
 async def _still_works(target: Target, scores: Scores) -> None:

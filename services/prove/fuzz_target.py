@@ -18,6 +18,7 @@ from services.roster import SERVICES, service_of
 from services.supervisor.control import LOG_FILE
 
 UP_TIMEOUT_S = 120.0
+MAX_READ_BYTES = 16 * 1024 * 1024
 SERVERS = ("nats", "nats-server")
 
 _EVENTS = "SELECT count(*), coalesce(max(notification_id), 0) FROM coord.events"
@@ -62,9 +63,11 @@ class Target:
             events, head = connection.execute(_EVENTS).fetchone() or (0, 0)
             return events, head
 
-    def last_words(self, characters: int) -> str:
-        """The end of what the services said."""
-        return (self._data / LOG_FILE).read_text(errors="replace")[-characters:]
+    def words_since(self, log_bytes: int) -> str:
+        """What the services have said since their log had so many bytes."""
+        with (self._data / LOG_FILE).open("rb") as log:
+            log.seek(log_bytes)
+            return log.read(MAX_READ_BYTES).decode(errors="replace")
 
     def _state(self) -> State:
         state = State.load(self._data)

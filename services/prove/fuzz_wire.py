@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 CONNECT_TIMEOUT_S = 10.0
-ANSWER_TIMEOUT_S = 5.0
+SILENCE_S = 1.0
+"""After that much of it a server is taken to have nothing to say."""
+
 READ_BYTES = 256 * 1024
 BUFFER_BYTES = 64 * 1024 * 1024
 HUGE_BYTES = 10 * 1024 * 1024
@@ -82,11 +84,11 @@ class Wire:
                 start = end + 2
         return held[start:]
 
-    async def answers_ping(self) -> bool:
+    async def answers_ping(self, wait_s: float = SILENCE_S) -> bool:
         """Whether the server has taken all that was sent before, and the connection still stands."""
         try:
             await self.send(b"PING\r\n")
-            while line := await asyncio.wait_for(self._reader.readline(), ANSWER_TIMEOUT_S):
+            while line := await asyncio.wait_for(self._reader.readline(), wait_s):
                 if line == b"PONG\r\n":
                     return True
                 if line == b"PING\r\n":
@@ -179,7 +181,7 @@ async def http_status(http_url: str, request: bytes) -> int | None:
         writer.write(request)
         if writer.can_write_eof():
             writer.write_eof()
-        line = await asyncio.wait_for(reader.readline(), ANSWER_TIMEOUT_S)
+        line = await asyncio.wait_for(reader.readline(), SILENCE_S)
         words = line.split()
         return int(words[1]) if len(words) > 1 and words[1].isdigit() else None
     except (OSError, TimeoutError, ValueError):

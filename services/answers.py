@@ -1,8 +1,8 @@
 """The first answer to each actor's command ids, so that a repeat is told the same and does nothing twice.
 
 Of a command that brought events about only the first sequence is kept: its answer is made again from the log.
-Refusals are kept as they are, for as long as the process lives. Bounded: a command repeated after so many
-others is decided anew, and then fences and derived ids refuse it.
+Refusals are kept as they are, for as long as the process lives, but for very long ones. Bounded: a command
+repeated after so many others is decided anew, and then fences and derived ids refuse it.
 """
 
 from collections import OrderedDict
@@ -11,6 +11,7 @@ from domain.errors import CoordError
 
 MAX_ANSWERS_PER_PROJECT = 100_000
 MAX_REFUSALS_PER_PROJECT = 5_000
+MAX_REFUSAL_CHARS = 2_000
 
 
 class Answers:
@@ -29,6 +30,9 @@ class Answers:
             self._sequences.popitem(last=False)
 
     def refused(self, actor: str, command_id: str, refusal: CoordError) -> None:
+        if len(str(refusal)) > MAX_REFUSAL_CHARS:
+            return
+        refusal.__traceback__ = refusal.__context__ = refusal.__cause__ = None  # they hold the whole batch
         self._refusals[actor, command_id] = refusal
         if len(self._refusals) > MAX_REFUSALS_PER_PROJECT:
             self._refusals.popitem(last=False)

@@ -7,6 +7,7 @@ happened. What a fold would know beside that, because time alone moves it, has t
 from collections.abc import Iterable
 from datetime import datetime
 from operator import attrgetter
+from sys import intern
 
 from msgspec import Struct
 
@@ -18,7 +19,7 @@ from domain.ledger import Ledger
 from domain.personas import Persona
 from domain.tasks.commands import Retry
 from domain.tasks.events import Status
-from domain.tasks.state import HELD, Needs, Task
+from domain.tasks.state import HELD, NO_TASKS, Needs, Task
 from projections.agents import AgentRow
 from projections.bookmarks import BookmarkRow
 from projections.estimates import EstimateRow
@@ -120,16 +121,17 @@ def _add_agent(ledger: Ledger, row: AgentRow) -> None:
 
 def _task(ledger: Ledger, row: Live) -> Task:
     """A task, with its deadline and its holder; all finished tasks and agents are in the ledger already."""
+    completed = ledger.tasks.completed
     task = Task(
         id=row.task,
         sequence=row.brief,
         priority=row.priority,
-        status=row.status,
+        status=intern(row.status),  # type: ignore[arg-type]  # the same word, kept once
         needs=Needs(row.persona, frozenset(row.capabilities)),
         retry=row.retry,
         lease_s=row.lease_s,
         run_after=row.run_after,
-        waiting_for=frozenset(row.depends_on).difference(ledger.tasks.completed),
+        waiting_for=frozenset(name for name in row.depends_on if name not in completed) or NO_TASKS,
         failures=row.failures,
         fence=row.fence,
         handoff=row.handoff,

@@ -20,7 +20,7 @@ from domain.tasks.events import (
     TaskRevived,
     TaskStarted,
 )
-from domain.tasks.state import Needs, Task
+from domain.tasks.state import NO_TASKS, Needs, Task
 
 if TYPE_CHECKING:
     from domain.ledger import Ledger
@@ -95,7 +95,7 @@ def _enqueued(ledger: "Ledger", event: TaskEnqueued, sequence: int) -> None:
         retry=event.retry,
         lease_s=event.lease_s,
         run_after=event.run_after,
-        waiting_for=frozenset(event.waiting_for),
+        waiting_for=frozenset(event.waiting_for) or NO_TASKS,
     )
     ledger.tasks.add(task)
     if event.status == "queued":

@@ -17,6 +17,8 @@ from domain.tasks.commands import Retry
 from domain.tasks.events import Status
 
 HELD: tuple[Status, ...] = ("claimed", "in_progress")
+NO_TASKS: frozenset[str] = frozenset()
+"""Most tasks wait for none, and every empty set has a size of its own."""
 
 
 class Needs(Struct, frozen=True):
@@ -46,7 +48,7 @@ class Task(Struct, gc=False):
     retry: Retry
     lease_s: float | None = None
     run_after: datetime | None = None
-    waiting_for: frozenset[str] = frozenset()
+    waiting_for: frozenset[str] = NO_TASKS
     failures: int = 0
     fence: int = 0
     holder: str | None = None

@@ -13,7 +13,7 @@ from services.books import Briefs, command_events
 from services.codec import Codec
 from services.errors import Unavailable
 from services.estates import Estate
-from services.log import EventLog
+from services.log import EventLog, LogFull, LogUnavailable
 from services.requests import Request
 from services.wire import Reply, encode_error, encode_reply, encode_result
 
@@ -113,8 +113,17 @@ def repeated_answer(request: Request, sequence: int, log: EventLog, codec: Codec
     return encode_reply(Reply(ok=True, position=last.position, result=told, sequence=last.sequence))
 
 
-def refuse_all(requests: Sequence[Request], why: str, what: str = LOG) -> None:
+def refuse_all(requests: Sequence[Request], why: str | CoordError, what: str = LOG) -> None:
     """Tell every caller to ask again under the same command id: that tells what became of it."""
-    answer = encode_error(Unavailable(what=what, why=why))
+    answer = encode_error(_refusal(why, what))
     for request in requests:
         request.answer(answer)
+
+
+def _refusal(why: str | CoordError, what: str) -> CoordError:
+    """A log that is full is called so; whatever else is wrong with it, it is unavailable."""
+    if isinstance(why, LogFull):
+        return why
+    if isinstance(why, LogUnavailable):
+        return Unavailable(what=what, why=why.facts["why"])
+    return Unavailable(what=what, why=str(why))

@@ -20,6 +20,9 @@ _CONNECT = {"connect_timeout": "5", "tcp_user_timeout": "10000", "application_na
 
 FULL_RETRY_AFTER_S = 5.0
 
+_ROOM = "SELECT count(*) FROM generate_series(1, 20000)"
+"""More rows than fit into 64 kB: half a MiB is put on the disk for a moment, and nothing is changed."""
+
 
 class LogConflict(CoordError):
     """Another writer has written, or this batch itself was committed before and the answer got lost."""
@@ -101,6 +104,13 @@ def connect(url: str, *, impatient: bool = False) -> psycopg.Connection[TupleRow
     """A connection of its own to the log's database, in autocommit; impatient for short questions alone."""
     kind = ImpatientConnection[TupleRow] if impatient else psycopg.Connection[TupleRow]
     return kind.connect(make_conninfo(**parameters(url)), autocommit=True)
+
+
+def check_room(connection: psycopg.Connection[Any]) -> None:
+    """Raise psycopg's DiskFull if the database's disk has no room for a little more."""
+    with connection.transaction():
+        connection.execute("SET LOCAL work_mem = '64kB'")
+        connection.execute(_ROOM)
 
 
 def unavailable(error: Exception) -> LogUnavailable:

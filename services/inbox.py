@@ -5,15 +5,15 @@ from collections import deque
 from contextlib import suppress
 from typing import get_args
 
+from domain.errors import CoordError
 from domain.project import ProjectCommand
-from services.batch import refuse_all
-from services.errors import Busy
+from services.batch import LOG, refuse_all
+from services.errors import RETRY_AFTER_S, Busy
 from services.metrics import WriterMetrics
 from services.requests import Request
 from services.wire import encode_error
 
 MAX_INBOX_REQUESTS = 20_000
-BUSY_RETRY_AFTER_S = 0.5
 WRITER = "The writer"
 ENDED = "it ends, and another takes over"
 
@@ -28,17 +28,21 @@ class Inbox:
         self._requests: deque[Request] = deque()
         self._arrived = asyncio.Event()
         self._closed = False
+        self._away: CoordError | None = None
 
     def __len__(self) -> int:
         return len(self._requests)
 
     def put(self, request: Request) -> None:
-        """Take a request, or answer it at once if there is no room, or nobody to decide it any more."""
+        """Take a request, or answer it at once if there is no room, or nobody to decide it now."""
         if self._closed:
             refuse_all([request], ENDED, WRITER)
+        elif self._away is not None:
+            self._metrics.refused(request.command.name, self._away.code)
+            refuse_all([request], self._away)
         elif len(self._requests) >= MAX_INBOX_REQUESTS:
             self._metrics.refused(request.command.name, Busy.code)
-            busy = Busy(waiting=len(self._requests), retry_after_s=BUSY_RETRY_AFTER_S)
+            busy = Busy(waiting=len(self._requests), retry_after_s=RETRY_AFTER_S)
             request.answer(encode_error(busy))
         else:
             self._requests.append(request)
@@ -67,11 +71,19 @@ class Inbox:
         await stop.wait()
         self.wake()
 
-    def refuse(self, why: str, what: str) -> None:
-        """Tell everyone who waits to ask again."""
-        refuse_all([self._requests.popleft() for _ in range(len(self._requests))], why, what)
+    def shut(self, why: CoordError) -> None:
+        """The log is away: refuse what is in it, and what comes until it is reopened."""
+        self._away = why
+        self._refuse(why, LOG)
+
+    def reopen(self) -> None:
+        self._away = None
 
     def close(self) -> None:
         """Refuse what is in it, and what may still come."""
         self._closed = True
-        self.refuse(ENDED, WRITER)
+        self._refuse(ENDED, WRITER)
+
+    def _refuse(self, why: str | CoordError, what: str) -> None:
+        """Tell everyone who waits to ask again."""
+        refuse_all([self._requests.popleft() for _ in range(len(self._requests))], why, what)

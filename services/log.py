@@ -45,6 +45,7 @@ from services.database import (
     LogFull,
     LogMissing,
     LogUnavailable,
+    check_room,
     connect,
     in_a_line,
     lock_number,
@@ -277,6 +278,11 @@ class EventLog(PostgresApplicationRecorder):
                 return int(sequence)
         return 0
 
+    def check_room(self) -> None:
+        """Return if there is room for more events. Raises LogFull."""
+        with self._connection() as connection:
+            check_room(connection)
+
     def wait_past(self, position: int, timeout_s: float) -> bool:
         """Return as soon as the log has events after this position: true; or after the timeout: false."""
         return self._tail.wait_past(position, timeout_s)
@@ -339,6 +345,7 @@ class _Datastore(PostgresDatastore):
             **known,
             connect_timeout=_POOL_TIMEOUT_S,
             pool_size=pool_connections,
+            pre_ping=True,  # a connection that idles may be to a server that was killed and is back
             originator_id_type="text",
             schema=SCHEMA,
             enable_db_functions=False,

@@ -19,7 +19,7 @@ from psycopg.rows import TupleRow
 
 from domain.errors import CoordError
 from services.connection import connect as connect_nats
-from services.database import connect, in_a_line
+from services.database import check_room, connect, in_a_line
 from services.relay import POSITION, STREAM, SUBJECTS
 
 QUERY_TIMEOUT_MS = 3_000
@@ -29,8 +29,6 @@ POLL_S = 0.05
 _HEAD = "SELECT coalesce(max(notification_id), 0) FROM coord.events"
 _FIRST_AFTER = "SELECT state FROM coord.events WHERE notification_id > %s ORDER BY notification_id LIMIT 1"
 _PROJECTED = "SELECT name, position FROM coord.projections ORDER BY name"
-_ROOM = "SET work_mem = '64kB'; SELECT count(*) FROM generate_series(1, 20000)"
-"""More rows than fit into that memory: half a MiB is put on the disk for a moment, and nothing is changed."""
 
 
 class Lag(Struct, frozen=True):
@@ -127,7 +125,7 @@ def _asking(database_url: str) -> Iterator[Connection]:
 
 def _full(connection: Connection) -> str:
     try:
-        connection.execute(_ROOM)
+        check_room(connection)
     except psycopg.errors.DiskFull as error:
         return error.diag.message_primary or in_a_line(error)
     return ""

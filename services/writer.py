@@ -97,14 +97,14 @@ class Writer:
         Whoever has lost the estate ends at once: the others know better by now.
         """
         waking = asyncio.create_task(self._inbox.wake_at(stop))
-        committing: asyncio.Task[bool] | None = None
+        committing: asyncio.Task[CoordError | None] | None = None
         while (self._inbox or not stop.is_set()) and not self._estate.lost:
             if committing is None and self._inbox.turn_is_next:
                 batch = await self._turn(self._inbox.pop())
             else:
                 batch = await self._fill(committing)
-            if committing is not None and not await committing:
-                refuse_all([outcome.request for outcome in batch.outcomes], "an earlier commit failed")
+            if committing is not None and (failed := await committing) is not None:
+                refuse_all([outcome.request for outcome in batch.outcomes], failed)
                 committing = None
                 await self._start_anew(stop)
             elif batch.outcomes or batch.stored:
@@ -120,7 +120,7 @@ class Writer:
         waking.cancel()
         self._committer.shutdown()
 
-    async def _fill(self, committing: asyncio.Task[bool] | None) -> Batch:
+    async def _fill(self, committing: asyncio.Task[CoordError | None] | None) -> Batch:
         """Decide what arrives until the commit before is through; what queued up meanwhile is the batch."""
         batch = Batch()
         while True:
@@ -161,7 +161,7 @@ class Writer:
             return await self._in_committer(self._library.open, request.project, self._clock())
         except CoordError as error:
             self._metrics.refused(request.command.name, error.code)
-            refuse_all([request], str(error))
+            refuse_all([request], error)
             return None
 
     async def _turn(self, request: Request) -> Batch:
@@ -179,7 +179,7 @@ class Writer:
             self._refuse(request, refusal, batch)
         except CoordError as error:
             self._metrics.refused(command.name, error.code)
-            refuse_all([request], str(error))
+            refuse_all([request], error)
         else:
             book.ledger = ledger
             self._accept(book, request, events, context, batch)
@@ -340,18 +340,19 @@ class Writer:
             did = True
         return did
 
-    async def _commit(self, batch: Batch) -> bool:
-        """Append the batch and answer it. False if the log refused: then the ledgers are ahead of it."""
+    async def _commit(self, batch: Batch) -> CoordError | None:
+        """Append the batch and answer it; what the log refused it with: then the ledgers are ahead of it."""
         try:
             answers = await self._in_committer(self._append, batch)
         except CoordError as error:
-            logger.warning("commit of %d events failed: %s", len(batch.stored), error)
+            if not self._estate.lost:  # whoever holds the estate tells of that once
+                logger.warning("commit of %d events failed: %s", len(batch.stored), error)
             self._metrics.commit_failed(error.code)
-            refuse_all([outcome.request for outcome in batch.outcomes], str(error))
-            return False
+            refuse_all([outcome.request for outcome in batch.outcomes], error)
+            return error
         for request, answer in answers:
             request.answer(answer)
-        return True
+        return None
 
     def _append(self, batch: Batch) -> list[tuple[Request, bytes]]:
         began = perf_counter()
@@ -362,19 +363,21 @@ class Writer:
         return batch.answers(positions, self._head, self._log, self._codec, self._briefs)
 
     async def _start_anew(self, stop: asyncio.Event) -> None:
-        """After a failed commit: fold every ledger again once the log answers; refuse callers meanwhile."""
+        """After a failed commit: fold every ledger again once the log can be used; callers are refused."""
         self._refuse_parked("it was away", LOG)
         wait_s = REOPEN_WAIT_S
         while not self._estate.lost:
             try:
+                await self._in_committer(self._log.check_room)
                 await self.open()
             except CoordError as error:
-                logger.warning("the log cannot be read yet: %s", error)
-                self._inbox.refuse(str(error), LOG)
+                logger.warning("the log cannot be used yet: %s", error)
+                self._inbox.shut(error)
                 if await either(stop, wait_s):
                     return
                 wait_s = min(wait_s * 2, MAX_REOPEN_WAIT_S)
             else:
+                self._inbox.reopen()
                 return
 
     def _refuse_parked(self, why: str, what: str) -> None:

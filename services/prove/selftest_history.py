@@ -54,6 +54,12 @@ MAX_STEPS = 4_000
 START = datetime(2026, 1, 1, tzinfo=UTC)
 INSTANT = timedelta(milliseconds=1)
 
+AWAY = {
+    "ok": False,
+    "error": {"code": "unavailable", "message": "a second writer is away", "retryable": True},
+}
+"""What another service says that heard the question too, after a long pause."""
+
 Held = tuple[str, int]
 """A task and the fence that an agent was told."""
 
@@ -247,6 +253,8 @@ class Session:
         reply = self._attempt(project, actor, command_id, command, attempt)
         if "sequence" in reply and self._random.random() < 0.05:
             self._attempt(project, actor, command_id, command, attempt + 1)
+        if self._random.random() < 0.05:
+            self._hear(actor, command_id, attempt, self._random.choice((reply, AWAY)))
         return reply
 
     def _attempt(
@@ -254,11 +262,14 @@ class Session:
     ) -> dict[str, Any]:
         self._say_ask(project, actor, command_id, command, attempt)
         reply = self._desks[project].ask(actor, command_id, command, self._tick())
+        self._hear(actor, command_id, attempt, reply)
+        return reply
+
+    def _hear(self, actor: str, command_id: str, attempt: int, reply: dict[str, Any]) -> None:
         self._tick()
         self._said[actor].append(
             Told(at=self._time(), client=actor, id=command_id, attempt=attempt, reply=reply)
         )
-        return reply
 
     def _say_ask(self, project: str, actor: str, command_id: str, command: Command, attempt: int) -> None:
         self._tick()

@@ -1,5 +1,6 @@
 """Damages to what clients of a sound history were told, and to what was planned, each of one kind."""
 
+from collections import Counter
 from random import Random
 from typing import Any
 
@@ -16,12 +17,16 @@ REFUSAL = {"code": "stale_fence", "message": "planted", "retryable": False}
 
 
 def told(history: History, random: Random, *verbs: str, attempts: int = 1) -> Place:
-    """Some answer to one of these verbs (any if none is named) whose command is in the log."""
+    """Some answer to one of these verbs (any if none is named) whose command is in the log.
+
+    It is the last of so many, and the only one to its attempt.
+    """
     found = []
     for client, lines in history.said.items():
+        heard = Counter((line.id, line.attempt) for line in lines if isinstance(line, Told))
         answered: dict[str, list[int]] = {}
         for n, line in enumerate(lines):
-            if isinstance(line, Told) and "sequence" in line.reply:
+            if isinstance(line, Told) and "sequence" in line.reply and heard[line.id, line.attempt] == 1:
                 answered.setdefault(line.id, []).append(n)
         for line in lines:
             if isinstance(line, Ask) and (not verbs or line.verb in verbs):
@@ -81,6 +86,20 @@ def dead_fence_taken(history: History, random: Random) -> None:
     body = {"task": ask.body["task"], "fence": ask.body["fence"]}
     reply = {"ok": True, "position": history.log[-1].position, "result": {"unchanged": True}}
     say(history, replace(ask, verb="task.start", id="planted", body=body), reply)
+
+
+def dead_lease_beats(history: History, random: Random) -> None:
+    """A heartbeat is told of a lease that was over before."""
+    place = told(history, random, "task.complete", "task.release", "task.fail")
+    _, ask = ask_of(history, place)
+    lease = {"task": ask.body["task"], "fence": ask.body["fence"]}
+    reply = {"ok": True, "position": history.log[-1].position, "result": {"leases": [lease]}}
+    say(history, replace(ask, verb="agent.heartbeat", id="planted", body={}), reply)
+
+
+def unasked(history: History, random: Random) -> None:
+    client, number = told(history, random)
+    history.said[client].append(replace(history.said[client][number], id="planted"))
 
 
 def old_fence_taken(history: History, random: Random) -> None:
@@ -183,10 +202,12 @@ TOLD_DAMAGES: tuple[tuple[str, str, Damage], ...] = (
     ("two clients are told the same fence", "one-told-holder", two_told),
     ("a client is told a lease that the log gives to another", "one-told-holder", other_holder_logged),
     ("a client may begin under a fence that is over", "one-told-holder", dead_fence_taken),
+    ("a heartbeat is told of a lease that is over", "one-told-holder", dead_lease_beats),
     ("a client's write under an old fence is told ok", "one-told-holder", old_fence_taken),
     ("a write is acknowledged with a wrong sequence", "acknowledged", wrong_sequence),
     ("a write is acknowledged with a wrong position", "acknowledged", wrong_position),
     ("an answer names a position beyond the log", "acknowledged", beyond_the_log),
+    ("an answer comes to what nobody asked", "acknowledged", unasked),
     ("a command asked again is told something else", "once", other_answer),
     ("a command that was carried out is refused when asked again", "once", refused_after_all),
     ("a command that was carried out is later said to change nothing", "once", unchanged_after_all),

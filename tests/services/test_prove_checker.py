@@ -209,6 +209,18 @@ def test_what_nobody_answered_may_have_happened_or_not() -> None:
     assert violations(checked(history)) == {}
 
 
+def test_two_services_may_answer_a_question_if_they_say_the_same_or_one_is_away() -> None:
+    history = sound_history(0)
+    client, _, told = carried_out(history)
+    answer = history.said[client][told]
+    assert isinstance(answer, Told)
+    away = replace(answer, reply=refusal("unavailable", retryable=True))
+    history.said[client] += [answer, away]
+    assert violations(checked(history)) == {}
+    history.said[client].append(replace(answer, reply={**answer.reply, "result": {}}))
+    assert [*violations(checked(history))] == ["once"]
+
+
 def test_evidence_that_is_missing_or_torn_is_a_violation(tmp_path: Path) -> None:
     history = sound_history(0)
     history.write(tmp_path)

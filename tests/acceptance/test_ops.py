@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from cli.main import coordctl
 from services.embedded.nats import binary
 from services.roster import SERVICES
+from services.shards import MAPPINGS
 from tests.acceptance.system import ROOT
 
 CHECK_TIMEOUT_S = 20
@@ -85,13 +86,19 @@ def test_files_that_are_mounted_exist(compose: dict[str, Any]) -> None:
         assert (ROOT / source).exists() if source.startswith(".") else source in compose["volumes"], source
 
 
-def test_nats_accepts_its_configuration() -> None:
+@pytest.mark.parametrize("name", ["nats.conf", "cluster.conf"])
+def test_nats_accepts_its_configuration(name: str) -> None:
     checked = subprocess.run(
-        [binary(), "-t", "-c", ROOT / "ops" / "nats" / "nats.conf"],
+        [binary(), "-t", "-c", ROOT / "ops" / "nats" / name],
         capture_output=True, text=True, check=False, timeout=CHECK_TIMEOUT_S,
-        env={**os.environ, "NATS_PASSWORD": "s3cret"},
+        env={**os.environ, "NATS_PASSWORD": "s3cret", "NATS_SERVER_NAME": "nats-1"},
     )  # fmt: skip
     assert checked.returncode == 0, checked.stderr
+
+
+def test_an_operators_nats_maps_commands_to_shards_as_the_embedded_one_does() -> None:
+    text = (ROOT / "ops" / "nats" / "nats.conf").read_text()
+    assert dict(re.findall(r'^  "(.+)": "(.+)"$', text, re.MULTILINE)) == MAPPINGS
 
 
 def test_prometheus_scrapes_the_gateway_where_it_listens(compose: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from tests.services.saga import random_saga
 from tests.services.test_law_turns import Trial
 
 PROJECTORS = 2
-COMMANDS = 250
+COMMANDS = 450
 PART_EVENTS = 120
 CHECKPOINT_EVENTS = 25
 POSITIONS = 3

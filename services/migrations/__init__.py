@@ -8,8 +8,17 @@ A function or an index that changes is a new migration that says CREATE OR REPLA
 
 from services.migrations.m0001_log import LOG
 from services.migrations.migration import Migration
-from services.migrations.runner import Applied, DataNewer, applied, migrate, missing
+from services.migrations.runner import Applied, DataNewer, applied, migrate, missing, refuse_newer
 
-__all__ = ["MIGRATIONS", "Applied", "DataNewer", "Migration", "applied", "migrate", "missing"]
+__all__ = [
+    "MIGRATIONS",
+    "Applied",
+    "DataNewer",
+    "Migration",
+    "applied",
+    "migrate",
+    "missing",
+    "refuse_newer",
+]
 
 MIGRATIONS: tuple[Migration, ...] = (LOG,)

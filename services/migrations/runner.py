@@ -4,6 +4,7 @@ Writes `coord.migrations`, and what the migrations themselves say.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +14,7 @@ from msgspec import Struct
 from psycopg.rows import class_row, tuple_row
 
 from domain.errors import CoordError
-from services.database import lock_number
+from services.database import connect, lock_number
 from services.migrations.migration import Migration
 
 LOCK = "coord.events"
@@ -71,6 +72,12 @@ def missing(connection: Connection, migrations: Sequence[Migration]) -> list[Mig
         raise DataNewer(found=had[-1].number, known=migrations[-1].number, by=had[-1].coordctl)
     last = had[-1].number if had else 0
     return [each for each in migrations if each.number > last]
+
+
+def refuse_newer(url: str, migrations: Sequence[Migration]) -> None:
+    """Return unless the database has answered that its data are newer. Raises DataNewer."""
+    with suppress(psycopg.OperationalError), connect(url) as connection:  # services wait for one that is away
+        missing(connection, migrations)
 
 
 def migrate(connection: Connection, migrations: Sequence[Migration]) -> list[Migration]:

@@ -21,6 +21,7 @@ from services.embedded.nats import HOST, free_addresses, is_free
 from services.embedded.owner import make_data_dir
 from services.embedded.server import DataDirInUse, DirectoryLock
 from services.files import write_private
+from services.migrations import MIGRATIONS, refuse_newer
 from services.roster import instances, service_of
 from services.supervisor.child import Child, Say
 from services.supervisor.leftovers import end_services, service_arguments
@@ -77,6 +78,7 @@ class Supervisor:
             for pid in await asyncio.to_thread(end_services, data):
                 self._say(NAME, f"ended process {pid}, which an earlier run had left")
             doors = await self._servers.start()
+            await asyncio.to_thread(refuse_newer, doors.database_url, MIGRATIONS)
             self._start_children(doors, reading)
             await self._until_ready(stop)
             if not stop.is_set():

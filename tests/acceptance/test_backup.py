@@ -12,6 +12,8 @@ import pytest
 from nats.js.api import StreamInfo
 from nats.js.errors import NotFoundError
 
+from services.alone import database_of
+from services.config import Config
 from services.connection import connect
 from services.stream import STREAM
 from tests.acceptance.conftest import Shell
@@ -20,6 +22,7 @@ from tests.acceptance.system import System, eventually, running
 LOSE_THE_LAST = """
 DELETE FROM coord.events WHERE notification_id = (SELECT max(notification_id) FROM coord.events)
 """
+LATER = "INSERT INTO coord.migrations (number, name, coordctl) VALUES (99, 'later', '9.9')"
 
 
 @pytest.fixture
@@ -132,6 +135,18 @@ def test_without_up_a_backup_fills_a_new_data_directory(worked: Shell, tmp_path:
     assert second["head"] == first["head"]
     assert "have schema 1" in worked("migrate", "--check", **alone)
     assert worked.json("migrate", **alone) == {"schema": 1, "applied": []}
+    _refuse_newer(worked, System(data / "new"))
+
+
+def _refuse_newer(shell: Shell, system: System) -> None:
+    """Data that a later version has migrated are left alone, and nothing is started on them."""
+    with database_of(Config(data=system.data)) as url, psycopg.connect(url) as connection:
+        connection.execute(LATER)
+    assert "run coordctl 9.9 or a later one" in shell.error("migrate", code=1, COORD_DATA=str(system.data))
+    output = system.start("up").communicate(timeout=60)[0]
+    assert "have schema 99, and this coordctl knows none after" in output
+    assert "ready" not in output
+    assert system.processes() == []
 
 
 def test_what_is_no_whole_backup_is_refused_with_a_sentence(shell: Shell, tmp_path: Path, data: Path) -> None:

@@ -7,6 +7,7 @@ own it they follow the log, FOLLOW_S behind at most. Reads the log; writes nothi
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from threading import Lock
 
 from domain.decider import evolve
 from domain.errors import CoordError
@@ -19,6 +20,7 @@ from services.waiting import either
 
 FOLLOW_S = 0.5
 AWAY_WAIT_S = 2.0
+UNKNOWN = -1
 
 logger = logging.getLogger(__name__)
 
@@ -29,19 +31,31 @@ class Defaults:
     def __init__(self) -> None:
         self.values: dict[SettingId, Data] = {}
         self.kept_here = False
+        self.sequence = UNKNOWN
+        self._turn = Lock()
 
     def keep(self, ledger: Ledger) -> None:
         """From now on the ledger of the system's project sets them."""
-        self.kept_here = True
-        self.replace(ledger.settings)
-        ledger.settings = self.values
+        with self._turn:
+            self.kept_here = True
+            self.sequence = UNKNOWN
+            self._replace(ledger.settings)
+            ledger.settings = self.values
 
     def leave(self, owned: Callable[[str], bool]) -> None:
         """The writer of these projects ends: nobody here keeps the defaults, if it did."""
-        if owned(SYSTEM_PROJECT):
-            self.kept_here = False
+        with self._turn:
+            if owned(SYSTEM_PROJECT):
+                self.kept_here = False
 
-    def replace(self, settings: Mapping[SettingId, Data]) -> None:
+    def follow(self, settings: Mapping[SettingId, Data], sequence: int) -> None:
+        """Set them to what they were at a sequence of the system's project, unless they are kept here."""
+        with self._turn:
+            if not self.kept_here:
+                self.sequence = sequence
+                self._replace(settings)
+
+    def _replace(self, settings: Mapping[SettingId, Data]) -> None:
         """In an order that lets nobody meet a moment without them."""
         self.values.update(settings)
         for gone in self.values.keys() - settings.keys():
@@ -55,31 +69,25 @@ class Follower:
         self._defaults = defaults
         self._log = log
         self._codec = codec
-        self._last = -1
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until told to stop."""
-        pause_s = 0.0
+        pause_s = FOLLOW_S
         while not await either(stop, pause_s):
             pause_s = FOLLOW_S
             try:
-                await self.catch_up()
+                await asyncio.to_thread(self.catch_up)
             except CoordError as error:
                 logger.warning("the system's settings cannot be followed now: %s", error)
                 pause_s = AWAY_WAIT_S
 
-    async def catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Raises LogUnavailable."""
         if self._defaults.kept_here:
-            self._last = -1
             return
-        last, _ = await asyncio.to_thread(self._log.project_head, SYSTEM_PROJECT)
-        if last == self._last:
-            return
-        settings = await asyncio.to_thread(self._fold)
-        if not self._defaults.kept_here:
-            self._defaults.replace(settings)
-            self._last = last
+        last, _ = self._log.project_head(SYSTEM_PROJECT)
+        if last != self._defaults.sequence:
+            self._defaults.follow(self._fold(), last)
 
     def _fold(self) -> Mapping[SettingId, Data]:
         ledger = Ledger(SYSTEM_PROJECT)

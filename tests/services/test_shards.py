@@ -101,6 +101,12 @@ def plain_nats(folder: Path) -> Iterator[str]:
         server.wait(PATIENCE_S)
 
 
+async def crowd(site: Site, project: str) -> None:
+    """Spawn agents until one is refused."""
+    for number in count():
+        await site.ask(project, "agent.spawn", agent=f"a{number}", persona="plot")
+
+
 def test_a_shard_is_what_the_server_reckons(nats_url: str) -> None:
     async def story() -> list[list[str]]:
         client = await nats.connect(nats_url)
@@ -165,8 +171,7 @@ def test_the_systems_settings_hold_for_the_projects_of_every_writer(site: Site) 
             await site.ask(SYSTEM_PROJECT, "setting.set", **fields)
             for name in NAMES[6:26]:  # soon, if not at once
                 with pytest.raises(Refused, match="max_agents"):
-                    for number in count():
-                        await site.ask(name, "agent.spawn", agent=f"a{number}", persona="plot")
+                    await crowd(site, name)
 
     asyncio.run(story())
 

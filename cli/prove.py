@@ -14,6 +14,7 @@ import click
 from cli.context import environ, json_option, program
 from cli.exits import FAULT
 from cli.output import print_json, print_table
+from cli.prove_fuzz import fuzz
 
 if TYPE_CHECKING:
     from services.prove.claims import Options
@@ -31,6 +32,9 @@ def prove() -> None:
 
     Each runs a system of its own in a temporary directory and touches no other.
     """
+
+
+prove.add_command(fuzz)
 
 
 @prove.command()

@@ -28,6 +28,8 @@ from domain.tasks.commands import (
     RetryTask,
     StartTask,
 )
+from projections import agents, handoffs
+from projections.framework import Projection
 from projections.queue import QUEUE
 from services.prove.evidence import (
     LOG,
@@ -49,6 +51,7 @@ from services.prove.selftest_desk import Desk
 PROJECTS = ("north", "south")
 AGENTS = ("ada", "ben", "cleo", "dan")
 OPERATOR = "operator"
+VIEWS: tuple[Projection[Any], ...] = (QUEUE, agents.AGENTS, handoffs.HANDOFFS)
 TASKS = 16
 MAX_STEPS = 4_000
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -317,10 +320,11 @@ class Session:
     def _rows(self) -> list[ViewRow]:
         rows = []
         for desk in self._desks.values():
-            folded: dict[Any, Any] = {}
-            QUEUE.fold_into(folded, QUEUE.touches(desk.history))
-            rows += [
-                ViewRow(view="queue", row=msgspec.to_builtins(msgspec.structs.asdict(row)))
-                for row in folded.values()
-            ]
+            for projection in VIEWS:
+                folded: dict[Any, Any] = {}
+                projection.fold_into(folded, projection.touches(desk.history))
+                rows += [
+                    ViewRow(view=projection.name, row=msgspec.to_builtins(msgspec.structs.asdict(row)))
+                    for row in folded.values()
+                ]
         return rows

@@ -201,29 +201,41 @@ def stream_unchained(history: History, random: Random) -> None:
 
 
 def row_status(history: History, random: Random) -> None:
-    _change_row(history, random, status="claimed")
+    _change_row(history, random, "queue", status="claimed")
 
 
 def row_holder(history: History, random: Random) -> None:
-    _change_row(history, random, holder=random.choice(AGENTS))
+    _change_row(history, random, "queue", holder=random.choice(AGENTS))
 
 
 def row_fence(history: History, random: Random) -> None:
-    _change_row(history, random, fence=1_000)
+    _change_row(history, random, "queue", fence=1_000)
 
 
 def row_missing(history: History, random: Random) -> None:
-    del history.rows[random.randrange(len(history.rows))]
+    del history.rows[_row(history, random, "queue")]
 
 
 def row_extra(history: History, random: Random) -> None:
-    row = random.choice(history.rows).row
+    row = history.rows[_row(history, random, "queue")].row
     history.rows.append(ViewRow(view="queue", row={**row, "task": "t-planted"}))
 
 
-def _change_row(history: History, random: Random, **fields: Any) -> None:
-    place = random.randrange(len(history.rows))
-    history.rows[place] = ViewRow(view="queue", row={**history.rows[place].row, **fields})
+def agent_row(history: History, random: Random) -> None:
+    _change_row(history, random, "agents", tasks=["t-planted"])
+
+
+def handoff_row(history: History, random: Random) -> None:
+    _change_row(history, random, "handoffs", status="initiated")
+
+
+def _change_row(history: History, random: Random, view: str, **fields: Any) -> None:
+    place = _row(history, random, view)
+    history.rows[place] = ViewRow(view=view, row={**history.rows[place].row, **fields})
+
+
+def _row(history: History, random: Random, view: str) -> int:
+    return random.choice([n for n, row in enumerate(history.rows) if row.view == view])
 
 
 def _renumber_stream(history: History) -> None:
@@ -277,4 +289,6 @@ LOG_DAMAGES: tuple[tuple[str, str, Damage], ...] = (
     ("a row has a wrong fence", "rows", row_fence),
     ("a row is missing", "rows", row_missing),
     ("a row is too many", "rows", row_extra),
+    ("an agent's row holds a task too many", "rows", agent_row),
+    ("a handoff's row has a wrong status", "rows", handoff_row),
 )

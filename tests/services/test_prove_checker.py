@@ -17,18 +17,17 @@ from msgspec.structs import replace
 import services.prove.checker
 from domain.catalog import EVENTS, upcast
 from domain.messages import Context, Recorded
-from projections.queue import QUEUE
 from services.codec import Codec
 from services.prove.checker import Report, check
 from services.prove.evidence import Ask, Logged, Plan, Told, ViewRow
 from services.prove.selftest import SOUND, selftest
-from services.prove.selftest_history import History, sound_history, streamed
+from services.prove.selftest_history import VIEWS, History, sound_history, streamed
 from services.prove.selftest_log import command_of, relog
 from tests.projections.stories import folded
 from tests.services.saga import Saga, random_saga
 
 SEEDS = st.integers(0, 2**32)
-quickly = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quickly = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def checked(history: History) -> Report:
@@ -49,9 +48,8 @@ def test_a_sound_session_passes_every_check(seed: int) -> None:
     assert all(finding.examined for finding in report.findings), "a check looked at nothing"
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_every_kind_of_violation_that_is_planted_is_found_and_told_of(seed: int) -> None:
-    planted = selftest(seed)
+def test_every_kind_of_violation_that_is_planted_is_found_and_told_of() -> None:
+    planted = selftest(1)
     assert planted[0].kind == SOUND
     assert [each.kind for each in planted if not each.found] == []
     assert all(each.said for each in planted[1:])
@@ -121,9 +119,10 @@ def from_saga(saga: Saga) -> History:
     """The log, stream and rows of a saga, of which nobody was told anything."""
     log = [logged(position, recorded) for position, recorded in enumerate(saga.happened, 1)]
     rows = [
-        ViewRow(view="queue", row=msgspec.to_builtins(msgspec.structs.asdict(row)))
+        ViewRow(view=view.name, row=msgspec.to_builtins(msgspec.structs.asdict(row)))
         for story in saga.stories.values()
-        for row in folded(QUEUE, story.history).values()
+        for view in VIEWS
+        for row in folded(view, story.history).values()
     ]
     plan = Plan(seed=0, projects=[*saga.stories], agents=0, tasks={}, finished=False)
     return History({"nobody": []}, log, streamed(log), rows, plan)

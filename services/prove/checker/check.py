@@ -11,7 +11,7 @@ from services.prove.checker.finished import check_finished
 from services.prove.checker.holders import Holders
 from services.prove.checker.leases import Leases
 from services.prove.checker.order import LogOrder
-from services.prove.checker.rows import check_rows
+from services.prove.checker.rows import Rows
 from services.prove.checker.second_look import look_again, see_strays
 from services.prove.checker.stream import StreamOrder
 from services.prove.checker.told import Answers
@@ -74,6 +74,10 @@ def _checked(evidence: Evidence) -> list[Violations]:
     for said in evidence.said():
         answers.see(said)
     see_strays(evidence, answers)
+    rows = Rows(holders.projects, turns.turned)
+    for row in evidence.rows():
+        rows.see(row)
+    rows.end()
     look_again(evidence, answers.suspects, commands.violations)
     return [
         order.violations,
@@ -83,6 +87,6 @@ def _checked(evidence: Evidence) -> list[Violations]:
         commands.violations,
         holders.fence_violations,
         stream.violations,
-        check_rows(evidence.rows(), holders.projects, turns.turned),
+        rows.violations,
         check_finished(evidence.plan(), holders.projects),
     ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from services.prove.checker.findings import Violations
 from services.prove.checker.grants import Grants
-from services.prove.checker.tasks import Project, Task
+from services.prove.checker.tasks import Agent, Project, Task
 from services.prove.checker.turns import Moment, Turns
 from services.prove.evidence import Logged
 
@@ -45,8 +45,13 @@ class Holders:
             "task.revived": self._revived,
             "handoff.initiated": self._offered,
             "handoff.accepted": self._handed_over,
+            "handoff.rejected": self._answered,
+            "handoff.completed": self._answered,
+            "handoff.expired": self._answered,
             "agent.spawned": self._spawned,
             "agent.terminated": self._terminated,
+            "agent.went_stale": self._silent,
+            "agent.recovered": self._recovered,
             "project.forked": self._forked,
             "project.restored": self._restored,
         }
@@ -54,7 +59,7 @@ class Holders:
     def see(self, event: Logged) -> None:
         project = self.projects.get(event.project)
         if project is None:
-            project = self.projects[event.project] = Project({}, {})
+            project = self.projects[event.project] = Project()
         topic = event.topic
         if topic not in self._topics:
             self._topics[topic] = self._readers.get(topic.partition("@")[0])
@@ -97,6 +102,7 @@ class Holders:
             return
         if task.holder is None or task.holder != data["from_agent"]:
             self._broken(event, f"is handed over by {data['from_agent']}, but its holder is {task.holder}")
+        self._answered(project, event, data)
         self._grant(project, event, task, data["task"], data["to_agent"], data["fence"])
 
     def _grant(self, project: Project, event: Logged, task: Task, name: str, agent: str, fence: int) -> None:
@@ -107,7 +113,8 @@ class Holders:
                 f" {event.position}, but fence {max(task.fence, project.floor)} was given before."
             )
         self._acts_itself(event, agent)
-        if agent not in project.agents:
+        holder = project.agents.get(agent)
+        if holder is None or not holder.alive:
             self._broken(event, f"goes to {agent}, which is not spawned or was terminated")
         self._end(project, event, task, name)
         if not self.grants.begin(event.project, name, fence, agent, event.position):
@@ -117,15 +124,17 @@ class Holders:
             )
         task.status, task.holder, task.fence = "claimed", intern(agent), max(fence, task.fence)
         project.fence = max(project.fence, fence)
-        project.agents[agent] = project.agents.get(agent, 0) + 1
+        if holder is not None:
+            holder.held += 1
 
     def _end(
         self, project: Project, event: Logged, task: Task, name: str, *, by_completion: bool = False
     ) -> None:
         if task.holder is None:
             return
-        if task.holder in project.agents:
-            project.agents[task.holder] -= 1
+        holder = project.agents.get(task.holder)
+        if holder is not None:
+            holder.held -= 1
         self.grants.end(
             event.project, name, task.fence, event.position, event.body["at"], by_completion=by_completion
         )
@@ -205,14 +214,31 @@ class Holders:
         task = self._known(project, event, data)
         if task is not None and (task.holder is None or task.holder != data["from_agent"]):
             self._broken(event, f"is offered by {data['from_agent']}, but its holder is {task.holder}")
+        self._answered(project, event, data)
+
+    def _answered(self, project: Project, event: Logged, data: Data) -> None:
+        """The last event of a handoff is its status."""
+        project.handoffs[data["handoff"]] = event.topic.partition("@")[0].removeprefix("handoff.")
 
     def _spawned(self, project: Project, _: Logged, data: Data) -> None:
-        project.agents.setdefault(intern(data["agent"]), 0)
+        agent = project.agents.setdefault(intern(data["agent"]), Agent("active"))
+        agent.status = "active"
 
     def _terminated(self, project: Project, event: Logged, data: Data) -> None:
-        held = project.agents.pop(data["agent"], 0)
-        if held > 0:
-            self._broken(event, f"ends agent {data['agent']}, which still holds {held} tasks")
+        agent = project.agents.get(data["agent"])
+        if agent is None:
+            return  # it was spawned in time that was taken back
+        if agent.held:
+            self._broken(event, f"ends agent {data['agent']}, which still holds {agent.held} tasks")
+        agent.status, agent.held = "terminated", 0
+
+    def _silent(self, project: Project, _: Logged, data: Data) -> None:
+        if data["agent"] in project.agents:
+            project.agents[data["agent"]].status = "stale"
+
+    def _recovered(self, project: Project, _: Logged, data: Data) -> None:
+        if data["agent"] in project.agents:
+            project.agents[data["agent"]].status = "active"
 
     def _forked(self, project: Project, event: Logged, data: Data) -> None:
         if self._turns.forks.get(event.project) == (data["origin"], event.sequence - 1):
@@ -236,8 +262,6 @@ class Holders:
         now = then.copy()
         now.fence = max(project.fence, then.fence)
         now.floor = max(project.fence, project.floor, then.floor)
-        for agent in project.agents:  # who lived until the restore is ended by events that follow it
-            now.agents.setdefault(agent, 0)
         self.projects[event.project] = now
 
     def _known(self, project: Project, event: Logged, data: Data) -> Task | None:

@@ -1,6 +1,8 @@
-"""The checker's own idea of a task's life, made from the events' names and fields alone. Pure data."""
+"""The checker's own idea of tasks and who works on them, made from names and fields of events. Pure data."""
 
-from msgspec import Struct
+from copy import copy
+
+from msgspec import Struct, field
 
 
 class Task(Struct, gc=False):
@@ -14,18 +16,30 @@ class Task(Struct, gc=False):
     completions: int = 0
 
 
-class Project(Struct):
-    """A project's tasks by id, how many tasks each living agent holds, and the highest fence ever given."""
+class Agent(Struct, gc=False):
+    """An agent, alive or not, and how many tasks it holds."""
 
-    tasks: dict[str, Task]
-    agents: dict[str, int]
+    status: str
+    held: int = 0
+
+    @property
+    def alive(self) -> bool:
+        return self.status != "terminated"
+
+
+class Project(Struct):
+    """A project's tasks, agents and the status of its handoffs, by id, and the highest fence ever given.
+
+    `floor` is the fence that every later one has to be above, whatever its task had.
+    """
+
+    tasks: dict[str, Task] = field(default_factory=dict)
+    agents: dict[str, Agent] = field(default_factory=dict)
+    handoffs: dict[str, str] = field(default_factory=dict)
     fence: int = 0
     floor: int = 0
 
     def copy(self) -> "Project":
-        tasks = {name: _copy(task) for name, task in self.tasks.items()}
-        return Project(tasks, dict(self.agents), self.fence, self.floor)
-
-
-def _copy(task: Task) -> Task:
-    return Task(task.status, task.holder, task.fence, task.attempt, task.failures, task.completions)
+        tasks = {name: copy(task) for name, task in self.tasks.items()}
+        agents = {name: copy(agent) for name, agent in self.agents.items()}
+        return Project(tasks, agents, dict(self.handoffs), self.fence, self.floor)

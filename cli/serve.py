@@ -29,8 +29,8 @@ def serve(
     """Run one service until it is told to stop (SIGTERM).
 
     It needs COORD_DATABASE_URL and COORD_NATS_URL, or a running `coordctl up`, and waits for servers that do
-    not answer yet. Any number of each may run: of writers, relays and projectors one works, the others stand
-    by.
+    not answer yet. Any number of each may run: writers share the projects and projectors the read models; of
+    the relays one works, and the others stand by.
     """
     if check:
         sys.exit(0 if asyncio.run(_answers(context.doors().nats_url, service)) else UNAVAILABLE)

@@ -47,11 +47,19 @@ def bench(what: str, quick: bool, events: int | None, as_json: bool) -> None:
 
 
 async def _commands(quick: bool) -> "list[Figure]":
+    from services.bench.starting import starting
     from services.bench.suite import FULL, QUICK, measure
     from services.bench.system import running_system
+    from services.bench.takeover import taking_over
 
+    sizes = QUICK if quick else FULL
+    _note("starts")
+    figures = [*starting(program(), environ())]
     with running_system(program(), environ()) as system:
-        return [figure async for figure in measure(system, QUICK if quick else FULL, _note)]
+        figures += [figure async for figure in measure(system, sizes, _note)]
+        _note(f"a writer that takes over {sizes.live_tasks:,} live tasks")
+        figures.append(await taking_over(system, sizes.live_tasks))
+    return figures
 
 
 async def _replay(events: int | None, quick: bool) -> "list[Figure]":

@@ -129,6 +129,12 @@ def applied_twice_at_once(history: History, random: Random) -> None:
     relog(history, [*history.log[: place + 1], *later])
 
 
+def unasked_command(history: History, random: Random) -> None:
+    """An agent's command has events, but no agent asked for it."""
+    place = pick(history, random, "task.progressed", "task.released")
+    put(history, place, changed(history.log[place], command_id="planted"))
+
+
 def lost_acknowledged(history: History, random: Random) -> None:
     """All events of a command are gone; the numbers of the others show the hole."""
     gone = command_of(history.log[_acknowledged(history, random)])
@@ -273,6 +279,7 @@ LOG_DAMAGES: tuple[tuple[str, str, Damage], ...] = (
     ("a fence goes back", "fences", fence_back),
     ("a command is applied again later", "once", applied_twice),
     ("a command is applied twice in a row", "once", applied_twice_at_once),
+    ("something happens that nobody asked for", "once", unasked_command),
     ("an acknowledged write is lost", "acknowledged", lost_acknowledged),
     ("an acknowledged write is lost, the log renumbered", "acknowledged", lost_and_renumbered),
     ("the end of the log is lost", "acknowledged", lost_end),

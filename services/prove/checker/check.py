@@ -74,6 +74,7 @@ def _checked(evidence: Evidence) -> list[Violations]:
     for said in evidence.said():
         answers.see(said)
     see_strays(evidence, answers)
+    commands.end()
     rows = Rows(holders.projects, turns.turned)
     for row in evidence.rows():
         rows.see(row)

@@ -1,4 +1,4 @@
-"""`once`, the log's side: every command of an actor has one run of events, and brings each about once.
+"""`once`, as the log has it: each command was asked, has one run of events, and brings each about once.
 
 Keeps a few dozen bytes for each command that brought events about, in columns, by the hash of its project,
 actor and id: two of ten million agree with a chance of less than one in 100,000.
@@ -34,6 +34,10 @@ class Commands:
         self._last = array("q")
         self._sequence = array("q")
         self._told = array("q")
+        self._actor = array("l")
+        self._asked = bytearray()
+        self._actors: dict[tuple[str, str], int] = {}
+        self._clients: set[int] = set()
         self._now: dict[str, int] = {}
         self._seen: dict[str, set[tuple[str, str]]] = {}
         self._moment: dict[str, str] = {}
@@ -68,7 +72,28 @@ class Commands:
         self._told[index] = self._told[index] or answer
         return self._told[index]
 
+    def asked(self, project: str, actor: str, command_id: str) -> None:
+        """Somebody asked for this, and so everything that this actor asks is told of in the transcripts."""
+        index = self._index.get(key_of(project, actor, command_id))
+        if index is not None:
+            self._asked[index] = True
+            self._clients.add(self._actor[index])
+
+    def end(self) -> None:
+        """All that was asked is known: what else happened in the name of a client is wrong."""
+        names = [*self._actors]
+        for index, asked in enumerate(self._asked):
+            if not asked and self._actor[index] in self._clients:
+                project, actor = names[self._actor[index]]
+                self.violations.add(
+                    f"Nobody asked for the command of {actor} in {project} whose events stand from position"
+                    f" {self._first[index]} to {self._last[index]}."
+                )
+
     def _begin(self, event: Logged) -> None:
+        actor = (event.project, event.body["actor"])
+        self._actor.append(self._actors.setdefault(actor, len(self._actors)))
+        self._asked.append(False)
         self._first.append(event.position)
         self._last.append(event.position)
         self._sequence.append(event.sequence)

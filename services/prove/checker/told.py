@@ -39,6 +39,7 @@ class Answers:
         match said:
             case Ask():
                 self._asked[said.client, said.id, said.attempt] = said
+                self._commands.asked(said.project, said.actor, said.id)
             case Told():
                 ask = self._asked.pop((said.client, said.id, said.attempt), None)
                 if ask is not None:

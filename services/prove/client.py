@@ -52,12 +52,14 @@ class Client:
         actor: str,
         transcript: Transcript,
         mishap: Callable[[str], Mishap] = never,
+        max_backoff_s: float = MAX_BACKOFF_S,
     ) -> None:
         self.actor = actor
         self._url = url
         self._project = project
         self._transcript = transcript
         self._mishap = mishap
+        self._max_backoff_s = max_backoff_s
         self._nats: Nats | None = None
         self._numbers = 0
         self._waiting: dict[tuple[str, int], asyncio.Future[Reply | None]] = {}
@@ -93,7 +95,7 @@ class Client:
                 raise TimedOut(timeout_s=PATIENCE_S)
             if not drop:
                 await asyncio.sleep(backoff_s)
-                backoff_s = min(2 * backoff_s, MAX_BACKOFF_S)
+                backoff_s = min(2 * backoff_s, self._max_backoff_s)
             attempt, drop = attempt + 1, False
         if mishap == "asked again":
             await self._attempt(verb, body, command_id, attempt + 1, timeout_s)

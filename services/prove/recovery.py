@@ -33,7 +33,9 @@ class Probes:
 
     def __init__(self, site: Site, folder: Path, projects: Sequence[str]) -> None:
         self._clients = {
-            project: Client(site.nats_url, project, "probe", Transcript(folder, f"{project}-probe"))
+            project: Client(
+                site.nats_url, project, "probe", Transcript(folder, f"{project}-probe"), max_backoff_s=LOOK_S
+            )
             for project in projects
         }
         self._stack = AsyncExitStack()

@@ -116,9 +116,17 @@ def running_site(
     own = {name: value for name, value in environ.items() if not name.startswith("COORD_")}
     command = [*program, "--data", str(data)]
     try:
-        start = [*command, "up", "--detach", *up]
-        subprocess.run(start, check=True, timeout=UP_TIMEOUT_S, env=own, stdout=sys.stderr)
+        if code := _ran([*command, "up", "--detach", *up], own):
+            raise Unavailable(what="`coordctl up`", why=f"it ended with {code}")
         yield Site(data, program, own)
     finally:
-        subprocess.run([*command, "down"], check=False, timeout=UP_TIMEOUT_S, env=own, stdout=sys.stderr)
+        _ran([*command, "down"], own)
         shutil.rmtree(data)
+
+
+def _ran(command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run it to its end, in a session of its own: Ctrl-C ends us in order, and not what we wait for."""
+    done = subprocess.run(
+        command, check=False, timeout=UP_TIMEOUT_S, env=environ, stdout=sys.stderr, start_new_session=True
+    )
+    return done.returncode

@@ -1,0 +1,198 @@
+"""Servers that hang, are full or are away: what callers are told, and that all goes on by itself afterwards."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]  # psutil ships no types
+import psycopg
+import pytest
+
+from services import health, standing
+from services import log as log_module
+from services.caller import Answer, Caller, Refused
+from services.database import ImpatientConnection, LogUnavailable, connect
+from services.embedded import EmbeddedNats, EmbeddedPostgres
+from services.link import Link
+from services.log import EventLog
+from services.relay import Relay
+from tests.services.disk import Disk, small_disk
+from tests.services.running import events, names, writing
+
+WAIT_S = 30
+POLL_S = 0.05
+LARGE_BYTES = 50_000
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long for a silent database."""
+    monkeypatch.setattr(ImpatientConnection, "silence_s", 0.5)
+    monkeypatch.setattr(log_module, "_POOL_TIMEOUT_S", 0.5)
+
+
+@contextmanager
+def held_still(server: EmbeddedPostgres | EmbeddedNats) -> Iterator[None]:
+    """The server hangs: it keeps its connections and says nothing."""
+    assert server.pid is not None
+    process = psutil.Process(server.pid)
+    held = [process, *process.children(recursive=True)]
+    for each in held:
+        each.suspend()
+    try:
+        yield
+    finally:
+        for each in held:
+            if each.is_running():
+                each.resume()
+
+
+async def until(holds: Callable[[], Awaitable[Any]]) -> Any:
+    """Wait for something to be so."""
+    async with asyncio.timeout(WAIT_S):
+        while not (found := await holds()):
+            await asyncio.sleep(POLL_S)
+    return found
+
+
+async def enqueue(caller: Caller, number: int, text: str = "x") -> Answer:
+    """The command of this number: asked again, it has the same id."""
+    return await caller.ask("task.enqueue", {"title": f"{number}", "input": text}, command_id=f"c{number}")
+
+
+async def refusal(asking: Awaitable[Any]) -> Refused:
+    with pytest.raises(Refused) as caught:
+        await asking
+    return caught.value
+
+
+def asked_once(url: str) -> Caller:
+    """A caller that takes the first answer."""
+    return Caller(url, "main", "op", patience_s=0)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_connection_gives_up_on_a_database_that_hangs_and_not_on_one_that_works(
+    postgres_server: EmbeddedPostgres, database_url: str
+) -> None:
+    with connect(database_url, impatient=True) as connection:
+        with held_still(postgres_server), pytest.raises(psycopg.OperationalError, match="no answer within"):
+            connection.execute("SELECT 1")
+        assert connection.closed
+    with connect(database_url, impatient=True) as connection:
+        assert list(connection.notifies(timeout=1.0)) == []  # to wait for news is no silence
+        (rows,) = connection.execute("SELECT count(*) FROM generate_series(1, 100000)").fetchall()
+        assert rows == (100_000,)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_the_log_of_a_database_that_hangs_is_unavailable_until_it_goes_on(
+    postgres_server: EmbeddedPostgres, log: EventLog
+) -> None:
+    assert log.head() == 0
+    with held_still(postgres_server), pytest.raises(LogUnavailable):
+        log.head()
+    assert log.head() == 0
+
+
+@pytest.mark.usefixtures("hurried")
+def test_callers_of_a_database_that_hangs_are_told_when_to_ask_again_and_then_get_their_answer(
+    postgres_server: EmbeddedPostgres, database_url: str, nats_url: str
+) -> None:
+    async def story() -> None:
+        async with (
+            writing(database_url, nats_url) as log,
+            asked_once(nats_url) as op,
+            Caller(nats_url, "main", "op") as patient,
+        ):
+            before = await enqueue(op, 1)
+            with held_still(postgres_server):
+                told = await refusal(enqueue(op, 2))
+            assert told.code == "unavailable"
+            assert told.retryable
+            assert told.facts["retry_after_s"] > 0
+            assert "The log does not answer now" in str(told)
+
+            after = await enqueue(patient, 2)
+            assert await enqueue(patient, 1) == before
+            assert await enqueue(patient, 2) == after
+            assert names(log) == ["task.enqueued", "task.enqueued"]
+
+    asyncio.run(story())
+
+
+@pytest.fixture
+def disk(data: Path) -> Iterator[Disk]:
+    with small_disk(data, 200) as disk:
+        yield disk
+
+
+def test_a_full_disk_stops_commands_with_a_clear_error_and_loses_nothing(disk: Disk, nats_url: str) -> None:
+    server = EmbeddedPostgres(disk.path)
+    server.start()
+
+    async def story() -> None:
+        async with (
+            writing(server.url, nats_url) as log,
+            asked_once(nats_url) as op,
+            Caller(nats_url, "main", "op") as patient,
+        ):
+            acknowledged = [await enqueue(op, 0)]
+            disk.fill()
+            with pytest.raises(Refused) as caught:
+                while True:
+                    number = len(acknowledged)
+                    acknowledged.append(await enqueue(op, number, os.urandom(LARGE_BYTES).hex()))
+            told, refused = caught.value, len(acknowledged)
+            assert told.code == "log_full"
+            assert told.retryable
+            assert told.facts["retry_after_s"] > 0
+            assert "no room left" in str(told)
+            assert "nothing was changed" in str(told)
+
+            assert [each.sequence for each in events(log)] == [answer.sequence for answer in acknowledged]
+            assert (await refusal(enqueue(op, refused))).code == "log_full"
+            link = Link(nats_url, "test")
+            await link.connect(patient=False)
+            found = await health.check(server.url, link)
+            assert "no room" in found.parts["postgres"].why
+            assert found.standing is not None
+            assert found.standing.head == acknowledged[-1].position
+
+            disk.free()
+            acknowledged.append(await enqueue(patient, refused))
+            assert [await enqueue(patient, number) for number in range(refused + 1)] == acknowledged
+            assert [each.sequence for each in events(log)] == [answer.sequence for answer in acknowledged]
+            assert standing.look(server.url).full == ""
+            await link.close()
+
+    try:
+        asyncio.run(story())
+    finally:
+        server.stop()
+
+
+def test_a_caller_outlives_an_absence_of_nats_and_its_command_is_done_once(
+    database_url: str, fresh_nats: EmbeddedNats
+) -> None:
+    async def story() -> None:
+        async with (
+            writing(database_url, fresh_nats.url) as log,
+            Caller(fresh_nats.url, "main", "op", patience_s=WAIT_S) as op,
+        ):
+            await enqueue(op, 1)
+            await asyncio.to_thread(fresh_nats.stop)
+            asking = asyncio.create_task(enqueue(op, 2))
+            lost = Link(fresh_nats.url, "test")
+            for _ in range(3):  # as long as it takes to be refused some times
+                with pytest.raises(Exception, match="NATS does not answer"):
+                    await lost.connect(patient=False)
+            await asyncio.to_thread(fresh_nats.start)
+            await asking
+            assert names(log) == ["task.enqueued", "task.enqueued"]
+
+    asyncio.run(story())

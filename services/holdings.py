@@ -150,5 +150,5 @@ class Holdings:
         ended = await asyncio.gather(*works, return_exceptions=True)
         await asyncio.to_thread(self._shares.close)
         for outcome in ended:
-            if isinstance(outcome, Exception):
-                logger.error("the work on a %s failed", self._noun, exc_info=outcome)
+            if isinstance(outcome, BaseException):
+                raise outcome

@@ -29,7 +29,7 @@ from psycopg.rows import TupleRow
 
 from services.database import LogConflict, LogMissing, LogUnavailable, connect, in_a_line, unavailable
 
-BEAT_S = 0.25
+BEAT_S = 0.5
 SILENT_S = 2.0
 CLOSE_TIMEOUT_S = 5.0
 

@@ -17,6 +17,7 @@ from domain.tasks.state import Task
 from services.books import Library
 from services.caller import Answer, Refused, parse_answer
 from services.errors import Unavailable
+from services.estates import Estate
 from services.log import EventLog
 from services.metrics import WriterMetrics
 from services.requests import Request
@@ -28,10 +29,10 @@ from tests.services.running import CODEC, events, names
 class Desk:
     """A writer, and anybody who asks it."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, estate: Estate | None = None) -> None:
         self.log = log
         metrics = WriterMetrics(CollectorRegistry())
-        self.writer = Writer(log, CODEC, lambda: datetime.now(UTC), metrics)
+        self.writer = Writer(log, CODEC, lambda: datetime.now(UTC), metrics, estate=estate)
 
     def send(
         self, actor: str, verb: str, project: str = "main", *, command_id: str | None = None, **fields: Any

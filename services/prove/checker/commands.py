@@ -1,6 +1,6 @@
 """`once`, as the log has it: each command was asked, has one run of events, and brings each about once.
 
-Keeps a few dozen bytes for each command that brought events about, in columns, by the hash of its project,
+Keeps about 200 bytes for each command that brought events about, in columns, by the hash of its project,
 actor and id: two of ten million agree with a chance of less than one in 100,000.
 """
 
@@ -11,7 +11,6 @@ from msgspec import Struct
 from services.prove.checker.findings import Violations
 from services.prove.evidence import Logged
 
-TICKER = "_ticker"
 RECOVERED = "agent.recovered@"
 """Told under an id of its own beside the command's, and maybe again when the command is asked again."""
 

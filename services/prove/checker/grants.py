@@ -1,4 +1,4 @@
-"""Every lease that the log ever granted, and when it ended; a few dozen bytes each, in columns.
+"""Every lease that the log ever granted, and when it ended; about 200 bytes each, in columns.
 
 Names are kept as their hashes: two of ten million agree with a chance of less than one in 100,000.
 """

@@ -34,9 +34,9 @@ class Attempt(Struct):
 
 
 class Suspect(Struct):
-    """A command, its attempts by client and number, and the first of its events."""
+    """A command, the attempts at it, and the first of its events."""
 
-    attempts: dict[tuple[str, int], Attempt] = field(default_factory=dict)
+    attempts: list[Attempt] = field(default_factory=list)
     event: Logged | None = None
 
 
@@ -65,17 +65,17 @@ def look_again(evidence: Evidence, suspects: Set[int], violations: Violations) -
 
 def _attempts(said: Iterable[Said], suspects: Set[int]) -> dict[int, Suspect]:
     found: dict[int, Suspect] = {}
-    asked: dict[tuple[str, str], int] = {}
+    asked: dict[tuple[str, str, int], Attempt] = {}
     for line in said:
         if isinstance(line, Ask):
             key = key_of(line.project, line.actor, line.id)
             if key in suspects:
-                asked[line.client, line.id] = key
-                found.setdefault(key, Suspect()).attempts[line.client, line.attempt] = Attempt(line)
-        elif isinstance(line, Told) and (line.client, line.id) in asked:
-            attempt = found[asked[line.client, line.id]].attempts.get((line.client, line.attempt))
-            if attempt is not None and attempt.reply is None and not is_retryable(line.reply):
-                attempt.reply = line.reply
+                attempt = asked[line.client, line.id, line.attempt] = Attempt(line)
+                found.setdefault(key, Suspect()).attempts.append(attempt)
+        elif isinstance(line, Told):
+            told = asked.get((line.client, line.id, line.attempt))
+            if told is not None and told.reply is None and not is_retryable(line.reply):
+                told.reply = line.reply
     return found
 
 
@@ -91,12 +91,11 @@ def _judge(suspect: Suspect, violations: Violations) -> None:
     event = suspect.event
     assert event is not None, "a suspect has events"
     decided_at = datetime.fromisoformat(event.body["at"]).timestamp()
-    attempts = suspect.attempts.values()
-    denied = [attempt for attempt in attempts if attempt.changed_nothing]
+    denied = [attempt for attempt in suspect.attempts if attempt.changed_nothing]
     for attempt in denied:
         ask = attempt.ask
-        if len(denied) == len(attempts):
-            why = "and no other attempt was made"
+        if len(denied) == len(suspect.attempts):
+            why = "though every attempt was told so"
         elif ask.at > decided_at:
             why = "which was before this attempt was sent"
         else:

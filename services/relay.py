@@ -97,7 +97,7 @@ class Relay:
             try:
                 await self._lead(stop)
             except (CoordError, NatsError, OSError, TimeoutError) as error:
-                self._trouble = str(error) or repr(error)
+                self._trouble = _told(error)
                 _log.warning("the relay stopped at position %d: %s", self._position, self._trouble)
                 if self._position != before:
                     delay_s = _FIRST_BACKOFF_S
@@ -169,6 +169,13 @@ class Relay:
         await publisher.check()
         if not await asyncio.to_thread(leadership.is_held):
             raise LostLeadership
+
+
+def _told(error: Exception) -> str:
+    why = str(error) or repr(error)
+    if isinstance(error, TimeoutError):
+        return f"JetStream confirms nothing ({why}); it hangs, or its disk is full: see the log of NATS"
+    return why
 
 
 def _windows(rows: Sequence[Row]) -> list[Sequence[Row]]:

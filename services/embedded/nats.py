@@ -44,6 +44,8 @@ POLL_S = 0.01
 MAX_PAYLOAD_BYTES = 1024 * 1024
 LOG_MAX_BYTES = 10 * 1024 * 1024
 LOG_FILES = 3
+ROOM_BYTES = 4 * 1024 * 1024
+WRITE_ERROR = "write error"  # how it says in /healthz that a stream could not be written
 NEWER_ACKS = "js_ack_fc_v2"  # turned off: the client's ordered consumers break with them
 
 
@@ -120,6 +122,12 @@ class EmbeddedNats:
                 if self._ports_are_free():
                     break  # it did not end for want of a port
             raise self._process.failed("it ended at once")
+
+    def is_stuck(self) -> bool:
+        """Whether its disk was full and has room again: it stores no more until it is started anew."""
+        if not self.is_running() or shutil.disk_usage(self._dir).free < ROOM_BYTES:
+            return False
+        return WRITE_ERROR in (complaint(self._known().http) or "")
 
     def stop(self) -> None:
         """Shut the server down; returns when it is gone."""
@@ -215,11 +223,17 @@ def is_free(address: str) -> bool:
 
 def is_healthy(address: str) -> bool:
     """Whether a server's monitoring says that clients and JetStream are served."""
+    return complaint(address) == ""
+
+
+def complaint(address: str) -> str | None:
+    """What a server's monitoring says is wrong; empty if nothing is, None if it does not answer."""
     connection = http.client.HTTPConnection(address, timeout=HEALTH_TIMEOUT_S)
     try:
         connection.request("GET", "/healthz")
-        return connection.getresponse().status == http.HTTPStatus.OK
+        answer = connection.getresponse()
+        return "" if answer.status == http.HTTPStatus.OK else answer.read().decode(errors="replace")
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()

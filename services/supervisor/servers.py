@@ -74,9 +74,13 @@ class Servers:
         backoff_s = FIRST_BACKOFF_S
         while not await either(stop, WATCH_S):
             changed()
-            if server.is_running():
+            if isinstance(server, EmbeddedNats) and await asyncio.to_thread(server.is_stuck):
+                self._say(name, "its disk was full and has room again; starting it anew, so that it goes on")
+                await asyncio.to_thread(server.stop)
+            elif server.is_running():
                 continue
-            self._say(name, "ended unexpectedly; starting it again")
+            else:
+                self._say(name, "ended unexpectedly; starting it again")
             before = server.url
             try:
                 await asyncio.to_thread(server.start)

@@ -15,7 +15,7 @@ from domain.messages import Context
 from projections.catalog import PROJECTIONS
 from services.audit import audit_log
 from services.backup.blocks import BadBackup, BlockWriter, read_blocks
-from services.backup.contents import EVENTS, HEADER, PROJECTS, BrokenLog
+from services.backup.contents import EVENTS, HEADER, PROJECTS, BrokenLog, Header
 from services.backup.reading import BackupReader, check_backup
 from services.backup.restoring import NotEmpty, restore_backup
 from services.backup.writing import Backup, write_backup
@@ -26,6 +26,7 @@ from services.leadership import Leadership
 from services.log import EventLog, LogConflict
 from services.migrations import DataNewer
 from services.projector import Projector
+from services.transfer import Advance
 from services.verify import verify
 from tests.conftest import temporary_database
 from tests.services import running
@@ -138,10 +139,14 @@ def test_a_backup_is_of_one_moment_while_the_log_grows(log: EventLog) -> None:
         append(log, "p", stores(1))
         append(log, f"new-{len(told)}", stores(1))
 
-    made = write_backup(log.url, CODEC, file, NOW, lambda _: advance)
+    def begun(header: Header) -> Advance:
+        append(log, "p", stores(1))
+        return advance
+
+    made = write_backup(log.url, CODEC, file, NOW, begun)
     assert (made.events, made.header.head, sum(told)) == (9_000, 9_000, 9_000)
     assert len(told) == 3
-    assert log.head() == 9_006
+    assert log.head() == 9_007
     assert checked(file.getvalue()) == made
     assert [*json.loads(_lines(file.getvalue(), EVENTS)[0])] == [
         "position", "project", "sequence", "topic", "body",

@@ -193,9 +193,8 @@ class Shares:
         found = [(lot, pid) for lot, pid in silent if pid not in own]
         for _, pid in found:
             connection.execute(_END, (pid,))
-        if found:
-            lots = ", ".join(str(lot) for lot, _ in sorted(found) if lot < self.lots) or "nothing"
-            logger.warning("ended %d sessions that were silent; they held %s", len(found), lots)
+        if lots := [lot for lot, _ in sorted(found) if lot < self.lots]:
+            logger.warning("ended sessions that were silent: %s %s", self._name, ", ".join(map(str, lots)))
 
     def _beat(self) -> None:
         for session in self._live():

@@ -10,7 +10,6 @@ copied instead. It may touch the tables of projections, and nothing else.
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from itertools import compress
 from operator import attrgetter, is_not
 from typing import Any, Generic, TypeVar
 
@@ -207,14 +206,23 @@ class Table(Generic[R]):
         """The columns in which any of the rows changed, and what is in them now."""
         if not changes:
             return Update()
-        names, key = self.projection.row.__struct_fields__, self.projection.primary_key
-        differs = {tuple(map(is_not, astuple(old), astuple(new))) for old, new in changes}
-        anywhere = map(any, zip(*differs, strict=True))
-        columns = tuple(name for name in compress(names, anywhere) if name not in key)
-        sent = (*key, *columns)
-        values = attrgetter(*sent)
-        chunks = [*_chunks(_encode(dict(zip(sent, values(row), strict=True))) for _, row in changes)]
+        columns = self._changed(changes)
+        sent = (*self.projection.primary_key, *columns)
+        values, kind = attrgetter(*sent), _struct_of(sent)
+        chunks = [*_chunks(_encode(kind(*values(row))) for _, row in changes)]
         return Update(columns=columns, chunks=chunks, rows=len(changes))
+
+    def _changed(self, changes: Sequence[tuple[R, R]]) -> tuple[str, ...]:
+        """The columns whose value is another in some row; looks only at those not known to differ yet."""
+        names = self.projection.row.__struct_fields__
+        changed: set[str] = set()
+        others = attrgetter(*names)
+        for old, new in changes:
+            if any(map(is_not, others(old), others(new))):
+                changed |= {name for name in names if getattr(old, name) is not getattr(new, name)}
+                changed -= {*self.projection.primary_key}
+                others = attrgetter(*(name for name in names if name not in changed))
+        return tuple(name for name in names if name in changed)
 
     def write(self, connection: Connection, packed: "Packed", since: int) -> None:
         """Insert or replace rows, which are so since a position."""
@@ -305,6 +313,12 @@ class Table(Generic[R]):
             SQL("t.{} = (k._key ->> {})::{}").format(Identifier(name), place, SQL(types[name]))
             for place, name in enumerate(self.projection.primary_key)
         )
+
+
+@lru_cache(_REMEMBERED_STATEMENTS)
+def _struct_of(names: tuple[str, ...]) -> type[Struct]:
+    """Something that is encoded as a JSON object with these fields: several times as fast as a dict."""
+    return msgspec.defstruct("Changed", [(name, Any) for name in names])
 
 
 def order_term(column: str) -> Composable:

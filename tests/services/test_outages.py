@@ -1,27 +1,28 @@
-"""Servers that hang, are full or are away: what callers are told, and that all goes on by itself afterwards."""
+"""Servers that hang, are full or away: what callers are told, and that all goes on by itself afterwards."""
 
 import asyncio
 import os
-import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # psutil ships no types
 import psycopg
 import pytest
 
-from services import health, standing
+from services import batch, health, inbox, standing
 from services import log as log_module
 from services.caller import Answer, Caller, Refused
 from services.database import ImpatientConnection, LogUnavailable, connect
 from services.embedded import EmbeddedNats, EmbeddedPostgres
 from services.link import Link
 from services.log import EventLog
-from services.relay import Relay
+from services.relay import STREAM, Relay
 from tests.services.disk import Disk, small_disk
 from tests.services.running import events, names, writing
+from tests.services.sample import append, stores
 
 WAIT_S = 30
 POLL_S = 0.05
@@ -37,24 +38,31 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def held_still(server: EmbeddedPostgres | EmbeddedNats) -> Iterator[None]:
-    """The server hangs: it keeps its connections and says nothing."""
+    """The server hangs: it keeps its connections and says nothing, for a while at most."""
     assert server.pid is not None
     process = psutil.Process(server.pid)
     held = [process, *process.children(recursive=True)]
+
+    def resume() -> None:
+        for each in held:
+            with suppress(psutil.NoSuchProcess):
+                each.resume()
+
+    at_last = Timer(WAIT_S, resume)  # a test that fails shall not hang too
+    at_last.start()
     for each in held:
         each.suspend()
     try:
         yield
     finally:
-        for each in held:
-            if each.is_running():
-                each.resume()
+        at_last.cancel()
+        resume()
 
 
 async def until(holds: Callable[[], Awaitable[Any]]) -> Any:
     """Wait for something to be so."""
     async with asyncio.timeout(WAIT_S):
-        while not (found := await holds()):
+        while not (found := await holds()):  # noqa: ASYNC110  # what is waited for is elsewhere
             await asyncio.sleep(POLL_S)
     return found
 
@@ -125,6 +133,39 @@ def test_callers_of_a_database_that_hangs_are_told_when_to_ask_again_and_then_ge
     asyncio.run(story())
 
 
+def test_more_requests_than_may_wait_are_told_to_come_again(
+    postgres_server: EmbeddedPostgres, database_url: str, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "MAX_INBOX_REQUESTS", 2)
+    monkeypatch.setattr(batch, "MAX_BATCH_REQUESTS", 1)
+
+    async def story() -> None:
+        async with (
+            writing(database_url, nats_url) as log,
+            asked_once(nats_url) as op,
+            Caller(nats_url, "main", "op") as patient,
+        ):
+            await enqueue(op, 0)
+            with held_still(postgres_server):
+                asked = [asyncio.create_task(enqueue(op, number)) for number in range(1, 9)]
+                told = await refusal(first_refused(asked))
+            assert told.code == "busy"
+            assert told.facts["retry_after_s"] > 0
+            await asyncio.gather(*asked, return_exceptions=True)
+            for number in range(1, 9):
+                await enqueue(patient, number)
+            assert len(names(log)) == 9
+
+    asyncio.run(story())
+
+
+async def first_refused(asked: list[asyncio.Task[Answer]]) -> None:
+    """Raise what the first that is answered was refused with."""
+    done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_EXCEPTION)
+    for each in done:
+        each.result()
+
+
 @pytest.fixture
 def disk(data: Path) -> Iterator[Disk]:
     with small_disk(data, 200) as disk:
@@ -142,12 +183,14 @@ def test_a_full_disk_stops_commands_with_a_clear_error_and_loses_nothing(disk: D
             Caller(nats_url, "main", "op") as patient,
         ):
             acknowledged = [await enqueue(op, 0)]
-            disk.fill()
-            with pytest.raises(Refused) as caught:
+
+            async def enqueue_on() -> None:
                 while True:
-                    number = len(acknowledged)
-                    acknowledged.append(await enqueue(op, number, os.urandom(LARGE_BYTES).hex()))
-            told, refused = caught.value, len(acknowledged)
+                    text = os.urandom(LARGE_BYTES).hex()
+                    acknowledged.append(await enqueue(op, len(acknowledged), text))
+
+            disk.fill()
+            told, refused = await refusal(enqueue_on()), len(acknowledged)
             assert told.code == "log_full"
             assert told.retryable
             assert told.facts["retry_after_s"] > 0
@@ -194,5 +237,69 @@ def test_a_caller_outlives_an_absence_of_nats_and_its_command_is_done_once(
             await asyncio.to_thread(fresh_nats.start)
             await asking
             assert names(log) == ["task.enqueued", "task.enqueued"]
+
+    asyncio.run(story())
+
+
+def test_a_full_stream_stops_the_relay_with_a_reason_until_there_is_room(
+    log: EventLog, database_url: str, fresh_nats: EmbeddedNats
+) -> None:
+    async def story() -> None:
+        relay, stop = Relay(log, database_url, fresh_nats.url), asyncio.Event()
+        running = asyncio.create_task(relay.run(stop))
+        link = Link(fresh_nats.url, "test")
+        jetstream = (await link.connect(patient=False)).jetstream()
+        try:
+            append(log, "main", stores(1))
+            await until(lambda: reached(relay, log))
+            config = (await jetstream.stream_info(STREAM)).config
+            await jetstream.update_stream(config.evolve(max_bytes=1_000, discard="new"))
+            append(log, "main", stores(20, first=1))
+            await until(lambda: complains(relay, "maximum bytes exceeded"))
+
+            await jetstream.update_stream(config)
+            await until(lambda: reached(relay, log))
+            assert relay.trouble == ""
+            assert (await jetstream.stream_info(STREAM)).state.messages == 21
+        finally:
+            stop.set()
+            await running
+            await link.close()
+
+    asyncio.run(story())
+
+
+async def reached(relay: Relay, log: EventLog) -> bool:
+    return relay.position == log.head() and relay.trouble == ""
+
+
+async def complains(relay: Relay, words: str) -> bool:
+    return words in relay.trouble
+
+
+@pytest.mark.usefixtures("hurried")
+def test_readiness_says_in_words_which_server_hangs(
+    postgres_server: EmbeddedPostgres, database_url: str, fresh_nats: EmbeddedNats, log: EventLog
+) -> None:
+    async def wrong() -> dict[str, str]:
+        found = await health.check(f"{database_url}&connect_timeout=2", link)
+        return {name: part.why for name, part in found.parts.items() if not part.ok}
+
+    link = Link(fresh_nats.url, "test")
+
+    async def story() -> None:
+        await link.connect(patient=False)
+        with held_still(postgres_server):
+            down = await wrong()
+            assert "timeout" in down["postgres"]
+            assert down["relay"] == "cannot be told without postgres"
+            assert "nats" not in down
+        with held_still(fresh_nats):
+            down = await wrong()
+            assert "does not answer in time" in down["nats"]
+            assert down["writer"] == "cannot be told without nats"
+            assert "postgres" not in down
+        assert not {"postgres", "nats"} & (await wrong()).keys()
+        await link.close()
 
     asyncio.run(story())

@@ -6,19 +6,19 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.rows import TupleRow
 
-from services.database import LogUnavailable, connect, in_a_line
+from services.database import connect, unavailable
 
 Connection = psycopg.Connection[TupleRow]
 
 
 @contextmanager
 def opened(url: str) -> Iterator[Connection]:
-    """A connection in autocommit; what befalls it is raised as LogUnavailable."""
+    """A connection in autocommit; what befalls it is raised as LogUnavailable, or LogFull."""
     try:
         with connect(url) as connection:
             yield connection
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise LogUnavailable(why=in_a_line(error)) from error
+        raise unavailable(error) from error
 
 
 def exists(connection: Connection, table: str) -> bool:

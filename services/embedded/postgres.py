@@ -52,7 +52,7 @@ SETTINGS = {
     "shared_buffers": "256MB",
     "fsync": "on",
     "synchronous_commit": "on",
-    "wal_compression": "on",
+    "wal_compression": "off",  # only pglz is built in, and it takes longer than to write the pages whole
     "max_wal_size": "2GB",
     "jit": "off",
     "timezone": "UTC",

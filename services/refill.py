@@ -59,13 +59,15 @@ async def rebuild_stream(
 
 async def _until_made(client: Client, timeout_s: float) -> None:
     """Return when there is a stream."""
-    jetstream = client.jetstream()
+    jetstream, limit = client.jetstream(), asyncio.timeout(timeout_s)
     try:
-        async with asyncio.timeout(timeout_s):
+        async with limit:
             while True:
                 with suppress(NotFoundError):
                     await jetstream.stream_info(STREAM)
                     return
                 await asyncio.sleep(_POLL_S)
     except TimeoutError as error:
+        if not limit.expired():
+            raise  # it is the server that has not answered
         raise NoRelay(stream=STREAM, timeout_s=timeout_s) from error

@@ -22,6 +22,7 @@ from nats.errors import Error as NatsError
 
 from domain.errors import CoordError
 from services import standing
+from services.errors import Unavailable
 from services.prove.checker import check
 from services.prove.checker.findings import Finding
 from services.prove.collecting import collect_log, collect_rows, collect_stream
@@ -67,13 +68,10 @@ async def prove_claims(
     """The whole run, on a system that is started for it and gone afterwards."""
     with _evidence(options.keep) as folder:
         with running_site(program, environ) as site:
-            run = _Run(options, site, folder, note)
+            run, versions = _Run(options, site, folder, note), await _versions(site)
             await run.drive(environ)
             checks = await run.collect()
-            versions, size = (
-                await _versions(site),
-                Size(evidence_bytes=_bytes(folder), data_bytes=site.disk_bytes()),
-            )
+            size = Size(evidence_bytes=_bytes(folder), data_bytes=site.disk_bytes())
             if run.trouble:
                 note(f"{run.trouble}; the services said last:\n{site.log_tail()}")
         note("checking the evidence")
@@ -173,9 +171,11 @@ class _Run:
 
     async def _whole(self) -> None:
         """Wait until every process is there again, so that the next fault finds its victim."""
-        async with asyncio.timeout(WHOLE_TIMEOUT_S):
-            while self._instances - set(self._site.pids()):  # noqa: ASYNC110  # the supervisor's, not ours
-                await asyncio.sleep(LOOK_S)
+        until = time() + WHOLE_TIMEOUT_S
+        while missing := self._instances - set(self._site.pids()):
+            if time() > until:
+                raise Unavailable(what=", ".join(sorted(missing)), why="it was not started again")
+            await asyncio.sleep(LOOK_S)
 
     async def _stop(self, fleet: Fleet) -> None:
         try:

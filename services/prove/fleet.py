@@ -75,9 +75,7 @@ class Fleet:
     async def reach(self, completions: int) -> None:
         """Wait until so many tasks are completed. Raises Stalled or Unavailable."""
         while (before := self.completed) < completions:
-            self._look_after()
-            self._news.clear()
-            await self._wait_for_more(before)
+            await self._more_than(before)
 
     async def stop(self) -> None:
         """Let every client end in order. Raises Unavailable."""
@@ -88,7 +86,7 @@ class Fleet:
         if not all(each.over for each in self._progress):
             raise Unavailable(what="The fleet", why=f"it has not ended within {STOP_TIMEOUT_S:.0f} s")
 
-    async def _wait_for_more(self, before: int) -> None:
+    async def _more_than(self, before: int) -> None:
         try:
             async with asyncio.timeout(STALL_S):
                 while self.completed == before:

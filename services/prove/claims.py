@@ -155,9 +155,8 @@ class _Run:
         at = time()
         lines.add({"at": at, "fault": moment.fault, "completions": completions, "victims": injected.victims})
         try:
-            answered = await probes.answered(at)
-            head = await patiently(self._site.head, "PostgreSQL")
-            caught = await caught_up(self._site, head, at)
+            written = await probes.written()
+            answered, caught = await asyncio.gather(probes.answered(at), caught_up(self._site, written, at))
         finally:
             if injected.ending is not None:
                 await injected.ending

@@ -40,6 +40,7 @@ class Probes:
         }
         self._stack = AsyncExitStack()
         self._asked = 0
+        self._answered: dict[str, float] = {}
 
     async def __aenter__(self) -> Self:
         for client in self._clients.values():
@@ -51,31 +52,37 @@ class Probes:
     ) -> None:
         await self._stack.aclose()
 
+    async def written(self) -> int:
+        """Wait until each project has answered a command that writes; returns the last one's position."""
+        return max(await asyncio.gather(*map(self._ask, self._clients)))
+
     async def answered(self, since: float) -> dict[str, float]:
-        """Seconds since then until commands that write were answered at once, by project. Raises Unavailable.
+        """Seconds since then until commands were answered at once, by project.
 
-        What was killed may still do one thing or the other, so the probes go on for a while.
+        What was killed may still do one thing or the other, so after the first answer some are late; they are
+        watched for a while.
         """
-        times = await asyncio.gather(*(self._answered(client, since) for client in self._clients.values()))
-        return {project: at - since for project, at in zip(self._clients, times, strict=True)}
+        await asyncio.gather(*(self._watch(project, since + WATCH_S) for project in self._clients))
+        return {project: at - since for project, at in self._answered.items()}
 
-    async def _answered(self, client: Client, since: float) -> float:
-        """When the last answer came that was late; when the first came if none was."""
-        answered = 0.0
-        while time() - since < WATCH_S:
-            asked = time()
-            await self._ask(client)
-            if time() - asked > PROBE_TIMEOUT_S or not answered:
-                answered = time()
+    async def _watch(self, project: str, until: float) -> None:
+        """Move the time of the answer to that of the last one that is late."""
+        while (asked := time()) < until:
+            before = self._answered[project]
+            await self._ask(project)
+            if self._answered[project] - asked < PROBE_TIMEOUT_S:
+                self._answered[project] = before
             await asyncio.sleep(LOOK_S)
-        return answered
 
-    async def _ask(self, client: Client) -> None:
+    async def _ask(self, project: str) -> int:
+        """Returns the position of what was written. Raises Unavailable."""
         self._asked += 1
         body = {"key": "probe", "value": self._asked}
-        reply = await client.ask("setting.set", body, timeout_s=PROBE_TIMEOUT_S)
+        reply = await self._clients[project].ask("setting.set", body, timeout_s=PROBE_TIMEOUT_S)
         if not reply["ok"]:
             raise Unavailable(what="The probe", why=reply["error"]["message"])
+        self._answered[project] = time()
+        return int(reply["position"])
 
 
 async def caught_up(site: Site, head: int, since: float) -> dict[str, float]:

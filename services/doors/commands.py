@@ -12,6 +12,7 @@ from uuid import uuid4
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
 
 from domain.errors import CoordError
 from services.metrics import WriterMetrics
@@ -140,4 +141,8 @@ class Outbox:
     async def _send_all(self) -> None:
         while self._waiting:
             subject, payload = self._waiting.popleft()
-            await self._nats.publish(subject, payload)
+            try:
+                await self._nats.publish(subject, payload)
+            except NatsError as error:  # there is no connection, and its buffer is full
+                logger.warning("%d replies are lost (%s): callers ask again", len(self._waiting) + 1, error)
+                self._waiting.clear()

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from domain.agents import Heartbeat, SpawnAgent, TerminateAgent
-from domain.bookmarks import Bookmark, RemoveBookmark, SetBookmark
+from domain.bookmarks import RemoveBookmark, SetBookmark
 from domain.errors import Rejection
 from domain.handoffs import AcceptHandoff, Baggage, CompleteHandoff, InitiateHandoff, RejectHandoff
 from domain.learning import CloseEstimate, RecordEstimate, RecordFailure, RecordRetrospective
@@ -52,6 +52,7 @@ from services.replay import replay
 from services.tables import Table, connected
 from services.tracking import set_up, tracked
 from tests.conftest import temporary_database
+from tests.projections.agreement import check_agreement
 from tests.projections.stories import START, Story
 from tests.services.conftest import opened_log
 from tests.services.running import CODEC
@@ -290,41 +291,6 @@ def project_some(log: EventLog, url: str, batch_events: int, batches: int) -> No
     Projector(log, CODEC, url, PROJECTIONS, batch_events=batch_events).run(StopAfter(asked + steps))
 
 
-def check_ledger(ledger: Ledger, rows: Tables) -> None:
-    """What people are told is what decisions are made on."""
-    queue = {row.task: row for row in rows["queue"].values()}
-    for name, task in ledger.tasks.live.items():
-        row = queue.pop(name)
-        told = (row.status, row.holder, row.fence, row.failures, row.priority, row.handoff, row.brief)
-        known = (
-            task.status,
-            task.holder,
-            task.fence,
-            task.failures,
-            task.priority,
-            task.handoff,
-            task.sequence,
-        )
-        assert told == known
-    assert {name for name, row in queue.items() if row.status == "completed"} == set(ledger.tasks.completed)
-    assert {name for name, row in queue.items() if row.status == "cancelled"} == set(ledger.tasks.cancelled)
-    agents = {row.agent: row for row in rows["agents"].values()}
-    for name, agent in ledger.agents.items():
-        assert (agents[name].status, set(agents[name].tasks)) == (agent.status, agent.held)
-        assert len(agents[name].tasks) == len(agent.held)
-    ended = {name: row.reason for name, row in agents.items() if row.status == "terminated"}
-    assert ended == ledger.terminated
-    handoffs = {row.handoff: row.status for row in rows["handoffs"].values() if row.finished_at is None}
-    assert handoffs == {name: handoff.status for name, handoff in ledger.handoffs.items()}
-    held = {(row.scope, row.user, row.key): row.value for row in rows["settings"].values() if not row.unset}
-    assert held == ledger.settings
-    marks = {row.bookmark: row for row in rows["bookmarks"].values() if row.status == "placed"}
-    assert {name: Bookmark(row.sequence, row.note) for name, row in marks.items()} == ledger.bookmarks
-    assert {row.persona for row in rows["personas"].values()} == set(ledger.personas)
-    open_ones = {row.estimate for row in rows["estimates"].values() if row.closed_at is None}
-    assert open_ones == set(ledger.estimates)
-
-
 _numbers = count()
 
 
@@ -362,4 +328,4 @@ def test_a_replay_gives_what_the_tables_held(
     seen.append(tables(url, story.project))
     for position, held in seen:
         assert replay(log, CODEC, PROJECTIONS, story.project, position) == held
-    check_ledger(story.ledger, held)
+    check_agreement(story.ledger, held)

@@ -1,13 +1,12 @@
-"""What must hold, always: checked after each step of a fleet that does anything at any time.
+"""A fleet that does anything at any time, and what must hold after each step of it.
 
 Several agents spawn, claim, work, hand over, fall silent and end; operators cancel and set limits; time
 passes; old leases are tried again; the writer restarts; the project is restored. `fleet.py` holds the model
-and the checks.
+and the checks, `anything.py` what else may be asked, `test_machine.py` sets it going.
 """
 
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -73,8 +72,7 @@ from tests.domain.fleet import (
 from tests.domain.given import START
 from tests.domain.snapshot import recorded, snapshot
 
-MAX_EXAMPLES = 400
-MAX_STEPS = 60
+MAX_AGENTS = 100
 
 
 class Fleet(RuleBasedStateMachine):
@@ -91,10 +89,11 @@ class Fleet(RuleBasedStateMachine):
         self.offers: list[str] = []
         self.estimates: list[str] = []
 
-    def ask(self, actor: str, command: Command) -> Answer:
+    def ask(self, actor: str, command: Command, command_id: str | None = None) -> Answer:
         """Decide as the writer would, and check what holds for every decision."""
         self.asked += 1
-        context = Context(project="novel", actor=actor, at=self.now, command_id=f"c{self.asked}")
+        asked = command_id or f"c{self.asked}"
+        context = Context(project="novel", actor=actor, at=self.now, command_id=asked)
         limit = self.ledger.setting("max_agents")
         self._record(recover(self.ledger, context), limit)
         before = snapshot(self.ledger)
@@ -359,15 +358,17 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(chance=CHANCE, seldom=st.integers(0, 3))
     def restore(self, chance: int, seldom: int) -> None:
-        """Back to where some command had ended; then the agents come again."""
-        if seldom:
-            return
-        to = self.log.ends[chance % len(self.log.ends)]
+        """Back to where some command had ended, now and then."""
+        if not seldom:
+            self.go_back(self.log.ends[chance % len(self.log.ends)])
+
+    def go_back(self, to: int) -> None:
+        """The project as it was; then the agents come again."""
         self.mirror = self.log.fold(to)
         self.mirror.sequence = self.ledger.sequence
         self.ledger, events = restored(self.ledger, self.log, to, self.now)
         self.model = self.model.gone_back(self.log, to)
-        self._record(events, MAX_STEPS)
+        self._record(events, MAX_AGENTS)
         for name in NAMES[:3]:
             self.ask(name, SpawnAgent(persona="map", capabilities=("gpu",)))
 
@@ -387,12 +388,3 @@ class Fleet(RuleBasedStateMachine):
         check_acyclic(self.model)
         check_fold(self.ledger, self.log)
         self.catch_up()
-
-
-TestFleet = Fleet.TestCase
-TestFleet.settings = settings(
-    max_examples=MAX_EXAMPLES,
-    stateful_step_count=MAX_STEPS,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],  # a machine of two shared cores is slow, not wrong
-)

@@ -36,6 +36,7 @@ _ACK_TIMEOUT_S = 5.0
 _ASK_TIMEOUT_S = 2.0
 """How long the server may take to tell of the stream: while a replicated one has no leader nobody answers."""
 
+_WRONG_LAST_SEQUENCE = 10071  # the server's number for it
 _FOREIGN_MESSAGES = 100_000
 _LOOKS = 10
 _GROWTH_LOOKS = 50
@@ -137,7 +138,10 @@ class Publisher:
         expected = self._last + len(rows)
         if ack.get("seq") != expected:
             self.window_events = max(1, len(rows) // 2)
-            why = ack.get("error", {}).get("description") or f"it answered {ack}"
+            error = ack.get("error", {})
+            why = error.get("description") or f"it answered {ack}"
+            if len(rows) == 1 and error.get("err_code") == _WRONG_LAST_SEQUENCE:  # the event itself is fine
+                raise StreamChanged(stream=STREAM, found=why.rpartition(" ")[2], expected=self._last)
             raise PublishRefused(first=rows[0][0], last=row[0], events=len(rows), why=why)
         self._last = expected
         self.window_events = min(2 * self.window_events, WINDOW_EVENTS)

@@ -2,8 +2,11 @@
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +14,7 @@ from services.prove.faults import FAULTS
 from tests.acceptance.system import System
 
 START_TIMEOUT_S = 90
+PROOF_TIMEOUT_S = 200
 CHECKS = {
     "log-order", "one-holder", "one-told-holder", "acknowledged", "once", "fences", "stream", "rows",
     "finished", "verify: stream", "verify: read models",
@@ -23,13 +27,21 @@ def system(data: Path) -> System:
     return System(data, TMPDIR=str(data))
 
 
-@pytest.mark.timeout(150)
-def test_nothing_is_lost_whatever_is_killed(system: System) -> None:
-    told = json.loads(
-        system.run("prove", "claims", "--agents", "8", "--tasks", "600", "--seed", "7", "--json")
+def proof(system: System, *arguments: str) -> Any:
+    """What a proof that finds nothing wrong tells; it may take its time on a machine that has none."""
+    command = [sys.executable, "-m", "cli.main", "prove", *arguments, "--json"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=system.environ, timeout=PROOF_TIMEOUT_S
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.timeout(PROOF_TIMEOUT_S + 30)
+def test_nothing_is_lost_whatever_is_killed(system: System) -> None:
+    told = proof(system, "claims", "--agents", "8", "--tasks", "400", "--seed", "7")
     assert told["ok"]
-    assert told["done"]["completed"] == 600
+    assert told["done"]["completed"] == 400
     assert {each["fault"] for each in told["faults"]} == set(FAULTS)
     assert all(each["answered"].keys() == {"p1", "p2", "p3", "p4"} for each in told["faults"])
     checks = {check["check"]: check for check in told["checks"]}
@@ -61,7 +73,7 @@ def test_a_run_that_is_broken_off_leaves_nothing_behind(system: System) -> None:
 
 
 def test_the_checker_finds_every_violation_that_is_planted(system: System) -> None:
-    told = json.loads(system.run("prove", "selftest", "--json"))
+    told = proof(system, "selftest")
     assert told["ok"]
     assert len(told["planted"]) > 20
 

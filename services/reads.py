@@ -31,6 +31,7 @@ from projections.settings import SettingParams
 from projections.views import MAX_ROWS, MAX_WAIT_S, Filter, Page, View
 from services.database import ImpatientConnection
 from services.errors import BadInput, Unavailable, UnknownView
+from services.event_pages import EventParams, read_events
 from services.layers import NO_LAYERS, parts_of, read_layers, union
 from services.listing import all_rows, chosen, query, served
 from services.tables import Connection
@@ -315,6 +316,7 @@ class _Special(Struct, frozen=True):
 _SPECIAL: Mapping[str, _Special] = {
     "task": _Special(TaskParams, _task),
     "counts": _Special(Page, _counts),
+    "events": _Special(EventParams, read_events),
     "factor": _Special(FactorParams, _factor),
     "projects": _Special(Page, _projects),
 }

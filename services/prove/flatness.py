@@ -22,6 +22,9 @@ MAX_LAG_GROWTH_EVENTS = 2_000
 MIN_HELD_SHARE = 0.95
 """How much of the pace must have been held for the rest to mean anything."""
 
+MAX_UNSEEN_SHARE = 0.1
+"""How many of the samples may be missing."""
+
 MIB = 1024 * 1024
 SECONDS_PER_MINUTE = 60
 
@@ -64,7 +67,11 @@ class Verdict(Struct, frozen=True, kw_only=True):
     @property
     def ok(self) -> bool:
         flat = [each.flat is not False for each in self.memory] + [each.flat for each in self.lags]
-        return self.pace_held and all(flat)
+        return self.pace_held and self.seen and all(flat)
+
+    @property
+    def seen(self) -> bool:
+        return self.pace.unseen <= MAX_UNSEEN_SHARE * len(self.samples)
 
     def document(self) -> dict[str, Any]:
         """As JSON tells it."""

@@ -49,6 +49,8 @@ def soak_page(verdict: Verdict) -> str:
     ]
     if not verdict.pace_held:
         lines.append("The pace was not held, so the rest says little.")
+    if pace.unseen:
+        lines.append(f"{pace.unseen} samples could not be taken: somebody did not answer in time.")
     return "\n".join([*lines, "FLAT." if verdict.ok else "NOT FLAT."])
 
 

@@ -10,9 +10,12 @@ from itertools import count
 from time import perf_counter
 
 import psutil  # type: ignore[import-untyped]  # psutil ships no types
+import psycopg
 from msgspec import Struct
+from nats.errors import Error as NatsError
 from prometheus_client.parser import text_string_to_metric_families
 
+from domain.errors import CoordError
 from services import standing
 from services.bench import workloads
 from services.bench.load import Load
@@ -46,19 +49,24 @@ class Sample(Struct, frozen=True, kw_only=True):
 
 
 class Pace(Struct, frozen=True, kw_only=True):
-    """What was found to be full load, what was to be held, and what was: commands a second."""
+    """What was found to be full load, what was to be held, and what was: commands a second.
+
+    `unseen` counts the samples that could not be taken, because somebody did not answer in time.
+    """
 
     full: float
     wanted: float
     held: float
     tasks: int
+    unseen: int = 0
 
 
 class _Counter:
-    """The tasks completed so far."""
+    """The tasks completed so far, and the samples that could not be taken."""
 
     def __init__(self) -> None:
         self.tasks = 0
+        self.unseen = 0
 
 
 async def soak(
@@ -76,7 +84,8 @@ async def soak(
             async with _sampled(site, tasks) as samples:
                 await _paced(load, share * full / 2, minutes * 60, tasks)
             seconds = perf_counter() - began
-    pace = Pace(full=full, wanted=share * full, held=2 * tasks.tasks / seconds, tasks=tasks.tasks)
+    held = 2 * tasks.tasks / seconds
+    pace = Pace(full=full, wanted=share * full, held=held, tasks=tasks.tasks, unseen=tasks.unseen)
     return pace, samples
 
 
@@ -138,7 +147,10 @@ async def _sampled(site: Site, tasks: _Counter) -> AsyncIterator[list[Sample]]:
 
     async def look() -> None:
         while True:
-            samples.append(await _sample(site, perf_counter() - began, tasks.tasks))
+            try:
+                samples.append(await _sample(site, perf_counter() - began, tasks.tasks))
+            except (CoordError, NatsError, psycopg.Error):
+                tasks.unseen += 1
             await asyncio.sleep(SAMPLE_S)
 
     looking = asyncio.create_task(look())

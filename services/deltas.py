@@ -209,7 +209,7 @@ class Deltas:
         """The rows at the earlier of two marks that were replaced by the other."""
         early, late = sorted((one.at, other.at))
         condition = SQL("_since >= {} AND _until <= {}").format(Literal(one.first), Literal(late))
-        return SQL("({})").format(self._select(table, table.kept_at(early), one, condition))
+        return SQL("({})").format(self._select(table, table.kept_at(one.stream, early), one, condition))
 
     def _held(self, table: Table[Any], part: Part, at: int, condition: Composable = _ALL) -> Composable:
         """The rows that a stream itself held at a mark: those it still has, and those it had."""
@@ -217,7 +217,7 @@ class Deltas:
         live = SQL("{} <= {} AND {}").format(_written(table), Literal(at), since)
         return SQL("({} UNION ALL {})").format(
             self._select(table, table.identifier, part, live),
-            self._select(table, table.kept_at(at), part, since),
+            self._select(table, table.kept_at(part.stream, at), part, since),
         )
 
     def _keyed(self, table: Table[Any], part: Part, wanted: str) -> Composable:

@@ -170,5 +170,5 @@ def _own(
         past = selected.format(whose, rest, table.past, *own)
         past += SQL(" AND {0} <= {1} AND _until > {1}").format(since, Literal(at))
     else:
-        past = selected.format(whose, rest, SQL("{} kept").format(table.kept_at(at)), *own)
+        past = selected.format(whose, rest, SQL("{} kept").format(table.kept_at(project, at)), *own)
     return [live, past]

@@ -178,17 +178,24 @@ class Table(Generic[R]):
         rows = [self._decode(text) for (text,) in connection.execute(statement)]
         return {self.projection.key_of(row): row for row in rows}
 
-    def kept_at(self, at: int) -> Composed:
-        """The rows that were kept and were so at a mark: those whose span holds it.
+    def kept_at(self, project: str, at: int) -> Composed:
+        """The rows of a project that were kept and were so at a mark: those whose span holds it.
 
         Such a span ends after the mark, and by no more than its length; so the index of ends is looked into
         once for each order of length, and finds few that do not fit.
         """
         return SQL(
-            "(SELECT p.* FROM generate_series(1, {longest}) AS span (bits) JOIN {past} p"
-            " ON {bits} = span.bits AND _until > {at} AND _until < {at} + (1::bigint << span.bits)"
-            " AND _since <= {at})"
-        ).format(longest=Literal(_LONGEST_SPAN_BITS), past=self.past, bits=_SPAN_BITS, at=Literal(at))
+            "(SELECT p.* FROM generate_series(1, {longest}) AS span (bits), LATERAL ("
+            "SELECT * FROM {past} WHERE project = {project} AND {bits} = span.bits"
+            " AND _until > {at} AND _until < {at} + (1::bigint << span.bits) AND _since <= {at}"
+            " OFFSET 0) p)"  # else all that ended after the mark would be read at once
+        ).format(
+            longest=Literal(_LONGEST_SPAN_BITS),
+            past=self.past,
+            project=Literal(project),
+            bits=_SPAN_BITS,
+            at=Literal(at),
+        )
 
     def pack(
         self, rows: Sequence[R], changes: Sequence[tuple[R, R]] = (), *, replacing: bool = False

@@ -81,5 +81,5 @@ def test_rows_kept_are_found_at_the_marks_in_their_spans(
         table.keep(connection, [key], mark=since, until=until)
         table.write(connection, table.pack([replace(FIRST, percent=until)], replacing=True), until)
     for at in (0, 1, 2, 3, 6, 7, 8, 511, 512, 999_999, 1_000_000):
-        found = connection.execute(f"SELECT _since FROM {table.kept_at(at).as_string()} kept").fetchall()
+        found = connection.execute(f"SELECT _since FROM {table.kept_at('p', at).as_string()} kept").fetchall()
         assert found == [(since,) for since, until in spans if since <= at < until]

@@ -53,7 +53,7 @@ def turn(log: EventLog, project: str, command: ForkProject | RestoreProject) -> 
     book = library.open(project, NOW)
     context = Context(project=project, actor="op", at=book.now(NOW), command_id=f"{project}-{command}")
     first = book.ledger.sequence
-    _, events = library.turn(book.ledger, command, context)
+    _, events, context = library.turn(book.ledger, command, context)
     start = command.sequence if isinstance(command, ForkProject) else first
     log.append([CODEC.encode(event, context, start + n) for n, event in enumerate(events, 1)])
 

@@ -7,11 +7,13 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
+from itertools import count
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 import pytest
+from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from services.caller import Caller, Refused
@@ -23,7 +25,8 @@ from tests.services.disk import Disk, small_disk
 
 PROJECT = "novel"
 CLIENTS = 12
-SOME = 60
+BURST = 40
+SOME = 1_000
 REPEATED = 10
 POLL_S = 0.05
 WAIT_S = 30
@@ -133,19 +136,23 @@ class Crowd:
     async def _ask_on(self, actor: str) -> None:
         nats = await connect(self._url, actor, actor=actor)
         try:
-            for number in range(100_000):
-                headers = {COMMAND_ID_HEADER: f"{actor}:{number}"}
-                subject = command_subject(PROJECT, actor, "task.plan")
-                try:
-                    reply = await nats.request(subject, PLAN, timeout=WAIT_S, headers=headers)
-                except NatsError:
-                    await asyncio.sleep(POLL_S)  # nobody was there to take it
-                    continue
-                answer = json.loads(reply.data)
-                if answer.pop("ok"):
-                    self.done[f"{actor}:{number}"] = answer
+            for number in count(step=BURST):
+                ids = [f"{actor}:{number + place}" for place in range(BURST)]
+                await asyncio.gather(*(self._ask(nats, actor, command_id) for command_id in ids))
         finally:
             await nats.close()
+
+    async def _ask(self, nats: Client, actor: str, command_id: str) -> None:
+        subject = command_subject(PROJECT, actor, "task.plan")
+        try:
+            headers = {COMMAND_ID_HEADER: command_id}
+            reply = await nats.request(subject, PLAN, timeout=WAIT_S, headers=headers)
+        except NatsError:
+            await asyncio.sleep(POLL_S)  # nobody was there to take it
+            return
+        answer = json.loads(reply.data)
+        if answer.pop("ok"):
+            self.done[command_id] = answer
 
 
 def committed(system: System) -> Counter[str]:
@@ -167,7 +174,6 @@ def test_whoever_is_told_to_stop_answers_all_that_it_carried_out_and_carries_not
         crowd.begin("first")
         await crowd.until_more()
         os.kill(system.state["services"]["writer"], signal.SIGTERM)
-        await asyncio.sleep(POLL_S)
         await crowd.until_more()
         await asyncio.to_thread(system.run, "down")
         await crowd.end()

@@ -3,12 +3,9 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # psutil ships no types
 import psycopg
 import pytest
 
@@ -21,6 +18,7 @@ from services.link import Link
 from services.log import EventLog
 from services.relay import STREAM, Relay
 from tests.services.disk import Disk, small_disk
+from tests.services.hanging import held_still
 from tests.services.running import events, names, writing
 from tests.services.sample import append, stores
 
@@ -34,29 +32,6 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for a silent database."""
     monkeypatch.setattr(ImpatientConnection, "silence_s", 0.5)
     monkeypatch.setattr(log_module, "_POOL_TIMEOUT_S", 0.5)
-
-
-@contextmanager
-def held_still(server: EmbeddedPostgres | EmbeddedNats) -> Iterator[None]:
-    """The server hangs: it keeps its connections and says nothing, for a while at most."""
-    assert server.pid is not None
-    process = psutil.Process(server.pid)
-    held = [process, *process.children(recursive=True)]
-
-    def resume() -> None:
-        for each in held:
-            with suppress(psutil.NoSuchProcess):
-                each.resume()
-
-    at_last = Timer(WAIT_S, resume)  # a test that fails shall not hang too
-    at_last.start()
-    for each in held:
-        each.suspend()
-    try:
-        yield
-    finally:
-        at_last.cancel()
-        resume()
 
 
 async def until(holds: Callable[[], Awaitable[Any]]) -> Any:
@@ -88,7 +63,10 @@ def test_a_connection_gives_up_on_a_database_that_hangs_and_not_on_one_that_work
     postgres_server: EmbeddedPostgres, database_url: str
 ) -> None:
     with connect(database_url, impatient=True) as connection:
-        with held_still(postgres_server), pytest.raises(psycopg.OperationalError, match="no answer within"):
+        with (
+            held_still(postgres_server.pid),
+            pytest.raises(psycopg.OperationalError, match="no answer within"),
+        ):
             connection.execute("SELECT 1")
         assert connection.closed
     with connect(database_url, impatient=True) as connection:
@@ -102,7 +80,7 @@ def test_the_log_of_a_database_that_hangs_is_unavailable_until_it_goes_on(
     postgres_server: EmbeddedPostgres, log: EventLog
 ) -> None:
     assert log.head() == 0
-    with held_still(postgres_server), pytest.raises(LogUnavailable):
+    with held_still(postgres_server.pid), pytest.raises(LogUnavailable):
         log.head()
     assert log.head() == 0
 
@@ -118,7 +96,7 @@ def test_callers_of_a_database_that_hangs_are_told_when_to_ask_again_and_then_ge
             Caller(nats_url, "main", "op") as patient,
         ):
             before = await enqueue(op, 1)
-            with held_still(postgres_server):
+            with held_still(postgres_server.pid):
                 told = await refusal(enqueue(op, 2))
             assert told.code == "unavailable"
             assert told.retryable
@@ -146,7 +124,7 @@ def test_more_requests_than_may_wait_are_told_to_come_again(
             Caller(nats_url, "main", "op") as patient,
         ):
             await enqueue(op, 0)
-            with held_still(postgres_server):
+            with held_still(postgres_server.pid):
                 asked = [asyncio.create_task(enqueue(op, number)) for number in range(1, 9)]
                 told = await refusal(first_refused(asked))
             assert told.code == "busy"
@@ -289,12 +267,12 @@ def test_readiness_says_in_words_which_server_hangs(
 
     async def story() -> None:
         await link.connect(patient=False)
-        with held_still(postgres_server):
+        with held_still(postgres_server.pid):
             down = await wrong()
             assert "timeout" in down["postgres"]
             assert down["relay"] == "cannot be told without postgres"
             assert "nats" not in down
-        with held_still(fresh_nats):
+        with held_still(fresh_nats.pid):
             down = await wrong()
             assert "does not answer in time" in down["nats"]
             assert down["writer"] == "cannot be told without nats"

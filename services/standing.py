@@ -14,13 +14,13 @@ import psycopg
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 from psycopg.rows import TupleRow
 
 from domain.errors import CoordError
 from services.connection import connect as connect_nats
 from services.database import check_room, connect, in_a_line
-from services.relay import POSITION, STREAM, SUBJECTS
+from services.relay import POSITION, STREAM
 
 QUERY_TIMEOUT_MS = 3_000
 JETSTREAM_TIMEOUT_S = 2.0
@@ -82,9 +82,10 @@ def lag_of(database_url: str, position: int) -> Lag:
 async def relayed(nats: Client) -> int:
     """The position of the last event in the stream; 0 if there is none."""
     jetstream = nats.jetstream(timeout=JETSTREAM_TIMEOUT_S)
-    try:
-        message = await jetstream.get_last_msg(STREAM, SUBJECTS)
-    except NotFoundError:
+    try:  # by its sequence: by subjects the server would go through all that it knows
+        info = await jetstream.stream_info(STREAM)
+        message = await jetstream.get_msg(STREAM, info.state.last_seq)
+    except (NotFoundError, BadRequestError):  # no stream, or nothing in it
         return 0
     position = (message.headers or {}).get(POSITION, "0")
     return int(position) if position.isdecimal() else 0

@@ -18,7 +18,7 @@ SILENCE_S = 4.0
 _CONNECT = {"connect_timeout": "5", "tcp_user_timeout": "10000", "application_name": "coordctl"}
 """What a connection has unless its URL says otherwise; with it, a database host that vanishes is noticed."""
 
-FULL_RETRY_AFTER_S = 5.0
+FULL_RETRY_AFTER_S = 2.0
 
 _ROOM = "SELECT count(*) FROM generate_series(1, 20000)"
 """More rows than fit into 64 kB: half a MiB is put on the disk for a moment, and nothing is changed."""

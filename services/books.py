@@ -3,7 +3,7 @@
 Reads the log, and asks whoever knows a shortcut where to begin; writes nothing.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
@@ -45,6 +45,10 @@ def _everything(_: str) -> bool:
     return True
 
 
+Asked = tuple[str, str]
+"""The actor and the command id of a request."""
+
+
 class Parked(Struct, frozen=True):
     """A claim that waits for work, until a moment."""
 
@@ -58,7 +62,7 @@ class Book:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.answers = Answers()
-        self.parked: deque[Parked] = deque()
+        self.parked: OrderedDict[Asked, Parked] = OrderedDict()
         self.last_at: datetime | None = None
 
     def now(self, clock: datetime) -> datetime:

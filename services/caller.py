@@ -20,7 +20,10 @@ from services.connection import connect
 from services.errors import TimedOut, Unavailable
 from services.wire import COMMAND_ID_HEADER, TRACE_HEADER, command_subject
 
-ATTEMPT_TIMEOUT_S = 5.0
+ATTEMPT_TIMEOUT_S = 2.0
+WAITING_ATTEMPT_TIMEOUT_S = 5.0
+"""For claims that wait: whoever answers may be another by now, so they are asked again while they wait."""
+
 PATIENCE_S = 15.0
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 2.0
@@ -88,10 +91,11 @@ class Caller:
     async def _persist(self, subject: str, payload: bytes, headers: dict[str, str], wait_s: float) -> Answer:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._patience_s + wait_s
+        timeout_s = WAITING_ATTEMPT_TIMEOUT_S if wait_s else ATTEMPT_TIMEOUT_S
         backoff_s = FIRST_BACKOFF_S
         while True:
             try:
-                return await self._once(subject, payload, headers, ATTEMPT_TIMEOUT_S + wait_s)
+                return await self._once(subject, payload, headers, timeout_s)
             except CoordError as error:
                 pause_s = _pause(error, backoff_s)
                 if not error.retryable or loop.time() + pause_s > give_up:

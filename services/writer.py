@@ -10,7 +10,7 @@ the log and nothing else; requests come from the doors by `submit`.
 
 import asyncio
 import logging
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -183,8 +183,8 @@ class Writer:
         else:
             book.ledger = ledger
             self._accept(book, request, events, context, batch)
-            waiting, book.parked = book.parked, deque()
-            for parked in waiting:  # their agents were ended, and are told so
+            waiting, book.parked = book.parked, OrderedDict()
+            for parked in waiting.values():  # their agents were ended, and are told so
                 self._retry(book, parked, batch)
         self._library.close_if_empty(book)
         return batch
@@ -283,11 +283,15 @@ class Writer:
         command = request.command
         if not isinstance(command, ClaimTask) or command.task is not None or command.wait_s <= 0:
             return False
-        until = until or now + timedelta(seconds=command.wait_s)
-        if until <= now or self._parked >= MAX_PARKED_REQUESTS:
+        asked = (request.actor, request.command_id)
+        earlier = book.parked.get(asked)  # asked again, it keeps its place and its end
+        if earlier is None and self._parked >= MAX_PARKED_REQUESTS:
             return False
-        book.parked.append(Parked(request, until))
-        self._parked += 1
+        until = earlier.until if earlier else until or now + timedelta(seconds=command.wait_s)
+        if until <= now:
+            return False
+        self._parked += earlier is None
+        book.parked[asked] = Parked(request, until)
         return True
 
     def _wake_parked(self, touched: set[str], batch: Batch) -> None:
@@ -297,12 +301,13 @@ class Writer:
             book = self._library.opened(project)
             if book is None:
                 continue
-            waiting, book.parked = book.parked, deque()
+            waiting, book.parked = book.parked, OrderedDict()
             while waiting and book.ledger.tasks.queues and not batch.is_full:
-                self._retry(book, waiting.popleft(), batch)
+                _, parked = waiting.popitem(last=False)
+                self._retry(book, parked, batch)
             if waiting and batch.is_full:
                 self._unwoken.add(project)
-            book.parked.extend(waiting)
+            book.parked |= waiting
             self._library.close_if_empty(book)
 
     def _retry(self, book: Book, parked: Parked, batch: Batch) -> None:
@@ -318,11 +323,9 @@ class Writer:
             now = book.now(self._clock())
             if self._do_due(book, now, batch):
                 touched.add(book.ledger.project)
-            over = [parked for parked in book.parked if parked.until <= now]
-            if over:
-                book.parked = deque(parked for parked in book.parked if parked.until > now)
-                for parked in over:
-                    self._retry(book, parked, batch)
+            over = [asked for asked, parked in book.parked.items() if parked.until <= now]
+            for parked in [book.parked.pop(asked) for asked in over]:
+                self._retry(book, parked, batch)
         return touched
 
     def _do_due(self, book: Book, now: datetime, batch: Batch) -> bool:
@@ -382,7 +385,7 @@ class Writer:
 
     def _refuse_parked(self, why: str, what: str) -> None:
         for book in self._library.books():
-            refuse_all([parked.request for parked in book.parked], why, what)
+            refuse_all([parked.request for parked in book.parked.values()], why, what)
             book.parked.clear()
         self._parked = 0
 

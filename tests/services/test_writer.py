@@ -228,6 +228,31 @@ def test_of_two_waiting_claims_the_older_is_served_first(servers: Servers) -> No
     play(servers, scenario)
 
 
+def test_a_waiting_claim_that_is_asked_again_keeps_its_place_and_is_answered_there(servers: Servers) -> None:
+    async def scenario(log: EventLog, op: Caller) -> None:
+        await spawn(op, "a1", "a2")
+
+        async def wait(caller: Caller, command_id: str) -> "asyncio.Task[Any]":
+            claim = caller.ask("task.claim", {"wait_s": 30}, wait_s=30, command_id=command_id)
+            waiting = asyncio.create_task(claim)
+            await caller.ask("agent.heartbeat")
+            return waiting
+
+        async with Caller(servers[1], "main", "a1") as a1, Caller(servers[1], "main", "a2") as a2:
+            given_up = await wait(a1, "first")
+            given_up.cancel()
+            other = await wait(a2, "second")
+            again = await wait(a1, "first")
+            await op.ask("task.enqueue", {"title": "One", "id": "one"})
+            await a1.ask("agent.heartbeat")
+            assert again.done()  # and not only when it asks once more
+            assert (await again).result["tasks"][0]["task"] == "one"
+            await op.ask("task.enqueue", {"title": "Two", "id": "two"})
+            assert (await other).result["tasks"][0]["task"] == "two"
+
+    play(servers, scenario)
+
+
 def test_a_claim_that_waited_in_vain_gets_an_empty_list(servers: Servers) -> None:
     async def scenario(log: EventLog, op: Caller) -> None:
         await spawn(op, "a1")

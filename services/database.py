@@ -13,7 +13,7 @@ from psycopg.rows import Row, TupleRow
 from domain.errors import CoordError
 
 SILENCE_S = 4.0
-"""How long a server may say nothing to a short question; less than callers wait for their answer."""
+"""How long a server may say nothing to a short question."""
 
 _CONNECT = {"connect_timeout": "5", "tcp_user_timeout": "10000", "application_name": "coordctl"}
 """What a connection has unless its URL says otherwise; with it, a database host that vanishes is noticed."""

@@ -16,6 +16,7 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from services import caller
 from services.caller import Caller, Refused
 from services.connection import connect
 from services.log import EventLog
@@ -39,8 +40,8 @@ def ask(system: System, number: int, *, patience_s: float = 0, large: bool = Fal
     fields = {"title": f"{number}", "input": os.urandom(LARGE_BYTES).hex() if large else None}
 
     async def asking() -> int | None:
-        async with Caller(system.state["nats_url"], PROJECT, "operator", patience_s=patience_s) as caller:
-            return (await caller.ask("task.enqueue", fields, command_id=f"c{number}")).sequence
+        async with Caller(system.state["nats_url"], PROJECT, "operator", patience_s=patience_s) as operator:
+            return (await operator.ask("task.enqueue", fields, command_id=f"c{number}")).sequence
 
     return asyncio.run(asking())
 
@@ -70,8 +71,9 @@ def disks(data: Path) -> Iterator[tuple[Disk, Disk]]:
 
 
 def test_full_disks_stop_what_needs_them_and_all_goes_on_when_there_is_room(
-    data: Path, disks: tuple[Disk, Disk]
+    data: Path, disks: tuple[Disk, Disk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(caller, "ATTEMPT_TIMEOUT_S", WAIT_S)
     whole, store = disks
     with running(data) as system:
         acknowledged = [ask(system, 0, patience_s=WAIT_S)]
@@ -129,8 +131,8 @@ class Crowd:
 
     async def repeat(self, command_id: str) -> dict[str, Any] | None:
         actor = command_id.rpartition(":")[0]
-        async with Caller(self._url, PROJECT, actor) as caller:
-            answer = await caller.ask("task.plan", json.loads(PLAN), command_id=command_id)
+        async with Caller(self._url, PROJECT, actor) as asker:
+            answer = await asker.ask("task.plan", json.loads(PLAN), command_id=command_id)
         return msgspec.to_builtins(answer)
 
     async def _ask_on(self, actor: str) -> None:

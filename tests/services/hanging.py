@@ -13,6 +13,7 @@ HELD_S = 30
 def held_still(pid: int | None) -> Iterator[None]:
     """Hold a process and its children still for as long as the context lasts, and never for ever."""
     process = psutil.Process(pid)
+    process.suspend()  # first, so that it makes no more children
     held = [process, *process.children(recursive=True)]
 
     def resume() -> None:
@@ -23,7 +24,8 @@ def held_still(pid: int | None) -> Iterator[None]:
     at_last = Timer(HELD_S, resume)  # a test that fails shall not hang too
     at_last.start()
     for each in held:
-        each.suspend()
+        with suppress(psutil.NoSuchProcess):
+            each.suspend()
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from services import batch, health, inbox, standing
+from services import batch, caller, health, inbox, standing
 from services import log as log_module
 from services.caller import Answer, Caller, Refused
 from services.database import ImpatientConnection, LogUnavailable, connect
@@ -34,6 +34,12 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_module, "_POOL_TIMEOUT_S", 0.5)
 
 
+@pytest.fixture
+def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers wait for an answer as long as a busy machine takes."""
+    monkeypatch.setattr(caller, "ATTEMPT_TIMEOUT_S", WAIT_S)
+
+
 async def until(holds: Callable[[], Awaitable[Any]]) -> Any:
     """Wait for something to be so."""
     async with asyncio.timeout(WAIT_S):
@@ -42,9 +48,9 @@ async def until(holds: Callable[[], Awaitable[Any]]) -> Any:
     return found
 
 
-async def enqueue(caller: Caller, number: int, text: str = "x") -> Answer:
+async def enqueue(asker: Caller, number: int, text: str = "x") -> Answer:
     """The command of this number: asked again, it has the same id."""
-    return await caller.ask("task.enqueue", {"title": f"{number}", "input": text}, command_id=f"c{number}")
+    return await asker.ask("task.enqueue", {"title": f"{number}", "input": text}, command_id=f"c{number}")
 
 
 async def refusal(asking: Awaitable[Any]) -> Refused:
@@ -85,7 +91,7 @@ def test_the_log_of_a_database_that_hangs_is_unavailable_until_it_goes_on(
     assert log.head() == 0
 
 
-@pytest.mark.usefixtures("hurried")
+@pytest.mark.usefixtures("hurried", "one_attempt")
 def test_callers_of_a_database_that_hangs_are_told_when_to_ask_again_and_then_get_their_answer(
     postgres_server: EmbeddedPostgres, database_url: str, nats_url: str
 ) -> None:
@@ -111,6 +117,7 @@ def test_callers_of_a_database_that_hangs_are_told_when_to_ask_again_and_then_ge
     asyncio.run(story())
 
 
+@pytest.mark.usefixtures("one_attempt")
 def test_more_requests_than_may_wait_are_told_to_come_again(
     postgres_server: EmbeddedPostgres, database_url: str, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +157,7 @@ def disk(data: Path) -> Iterator[Disk]:
         yield disk
 
 
+@pytest.mark.usefixtures("one_attempt")
 def test_a_full_disk_stops_commands_with_a_clear_error_and_loses_nothing(disk: Disk, nats_url: str) -> None:
     server = EmbeddedPostgres(disk.path)
     server.start()

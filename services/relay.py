@@ -52,7 +52,7 @@ class StreamDiffers(CoordError):
 
 class LostLeadership(CoordError):
     code = "lost_leadership"
-    says = "The connection that holds the relay's lock is gone; another relay may have taken over."
+    says = "The session that holds the relay's lock is gone; another relay may have taken over."
     retryable = True
 
 
@@ -147,10 +147,12 @@ class Relay:
                     await asyncio.sleep(_PACE_S)
         except StreamChanged as error:
             _log.warning("%s", error)
+            await _keep(leadership)  # it may have been another relay
         except PublishRefused as error:
             if error.facts["events"] == 1:
                 raise  # it is this event that is refused: again at once would be as futile
             _log.warning("%s", error)
+            await _keep(leadership)
 
     async def _step(self, publisher: Publisher) -> int:
         """Publish what the log has next, a window at most; returns how many events that were."""
@@ -167,8 +169,13 @@ class Relay:
         if await asyncio.to_thread(tail.wait_past, self._position, _IDLE_TIMEOUT_S):
             return
         await publisher.check()
-        if not await asyncio.to_thread(leadership.is_held):
-            raise LostLeadership
+        await _keep(leadership)
+
+
+async def _keep(leadership: Leadership) -> None:
+    """Raise LostLeadership unless it is still ours."""
+    if not await asyncio.to_thread(leadership.is_held):
+        raise LostLeadership
 
 
 def _told(error: Exception) -> str:

@@ -168,11 +168,11 @@ async def running(*relays: Relay) -> AsyncIterator[None]:
 
 
 @contextmanager
-def relay_process(database_url: str, nats_url: str) -> Iterator[None]:
+def relay_process(database_url: str, nats_url: str) -> Iterator[subprocess.Popen[bytes]]:
     """A relay in a process of its own, killed at the end."""
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, database_url, nats_url])
     try:
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()
@@ -191,6 +191,26 @@ def test_every_event_is_published_once_and_in_order(
             await caught_up(log, relay)
             assert relay.leading
             assert relay.published_at is not None
+            await assert_complete(log, client)
+
+    asyncio.run(scenario())
+
+
+def test_a_paused_relay_is_replaced_and_does_no_harm_when_it_goes_on(
+    log: EventLog, database_url: str, fresh_nats: EmbeddedNats
+) -> None:
+    async def scenario() -> None:
+        async with connected(fresh_nats.url) as client:
+            with relay_process(database_url, fresh_nats.url) as paused:
+                append(log, 1_000)
+                await stores(client, 1_000)
+                paused.send_signal(signal.SIGSTOP)
+                append(log, 1_000)
+                with relay_process(database_url, fresh_nats.url):
+                    await stores(client, 2_000)
+                    paused.send_signal(signal.SIGCONT)
+                    append(log, 3_000)
+                    await stores(client, 5_000)
             await assert_complete(log, client)
 
     asyncio.run(scenario())

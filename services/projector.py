@@ -41,7 +41,7 @@ _PACE_S = 0.02
 """Rest after a batch that was not full: under load a few large batches cost far less than many small ones."""
 
 _FIRST_BACKOFF_S = 0.1
-_LAST_BACKOFF_S = 5.0
+_LAST_BACKOFF_S = 2.0
 
 _log = logging.getLogger(__name__)
 

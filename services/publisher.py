@@ -63,7 +63,7 @@ class StreamForeign(CoordError):
     code = "stream_foreign"
     says = (
         "The last {count} messages of stream {stream} are not the relay's; let nobody else publish on"
-        " {subjects}, and delete the stream: it is filled again from the log."
+        " {subjects}, and `coordctl stream rebuild` fills it again from the log."
     )
 
 

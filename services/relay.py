@@ -35,7 +35,7 @@ _PACE_S = 0.01
 
 _IDLE_TIMEOUT_S = 1.0
 _FIRST_BACKOFF_S = 0.1
-_LAST_BACKOFF_S = 5.0
+_LAST_BACKOFF_S = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class StreamDiffers(CoordError):
     code = "stream_differs"
     says = (
         "The last event of stream {stream}, at position {position}, is not in the log, as after restoring an"
-        " older backup; delete the stream, and it is filled again from the log."
+        " older backup; `coordctl stream rebuild` fills it again from the log."
     )
 
 

@@ -367,7 +367,7 @@ def test_a_stream_of_another_log_is_left_alone(
             append(log, 40, "another")
 
             async def refused() -> bool:
-                return "delete the stream" in caplog.text
+                return "coordctl stream rebuild" in caplog.text
 
             async with running(Relay(restored, database_url, fresh_nats.url)):
                 await until(refused)

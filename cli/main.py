@@ -37,7 +37,7 @@ SECTIONS = {
         "backup": "cli.backup", "restore-backup": "cli.backup", "stream": "cli.stream",
         "migrate": "cli.migrate",
     },
-    "Set up": {"import": "cli.importing", "completion": "cli.completion"},
+    "Set up": {"import": "cli.importing", "protocol": "cli.protocol", "completion": "cli.completion"},
 }  # fmt: skip
 
 

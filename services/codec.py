@@ -34,7 +34,9 @@ class UnreadableEvent(CoordError):
     says = "The event at position {position} ({topic}) cannot be read: {why}. Restore the log from a backup."
 
 
-class _Body(Struct, Generic[E], frozen=True, kw_only=True, omit_defaults=True):
+class Body(Struct, Generic[E], frozen=True, kw_only=True, omit_defaults=True):
+    """What is stored and published of an event, its subject and its place apart."""
+
     entity: str
     actor: str
     at: datetime
@@ -45,7 +47,7 @@ class _Body(Struct, Generic[E], frozen=True, kw_only=True, omit_defaults=True):
     data: E
 
 
-_Decode = Callable[[bytes], _Body[Any]]
+_Decode = Callable[[bytes], Body[Any]]
 
 
 class Codec:
@@ -57,13 +59,13 @@ class Codec:
         self._encode = msgspec.json.Encoder().encode
         self._topics = {event: f"{name}@{event.version}" for name, event in events.items()}
         self._decoders: dict[str, _Decode] = {
-            topic: msgspec.json.Decoder(_Body[event]).decode  # type: ignore[valid-type]  # the type is a value here
+            topic: msgspec.json.Decoder(Body[event]).decode  # type: ignore[valid-type]  # the type is a value here
             for event, topic in self._topics.items()
         }
 
     def encode(self, event: Event, context: Context, sequence: int) -> StoredEvent:
         """The event as the log stores it, at this place in its project's stream."""
-        body = _Body(
+        body = Body(
             entity=event.entity,
             actor=context.actor,
             at=context.at,
@@ -103,9 +105,9 @@ class Codec:
         if event is None or not number.isdecimal() or not 0 < int(number) < event.version:
             raise UnknownEvent(topic=topic)
         version, current = int(number), event
-        older: msgspec.json.Decoder[_Body[Any]] = msgspec.json.Decoder(_Body[dict[str, Any]])
+        older: msgspec.json.Decoder[Body[Any]] = msgspec.json.Decoder(Body[dict[str, Any]])
 
-        def decode(state: bytes) -> _Body[Any]:
+        def decode(state: bytes) -> Body[Any]:
             old = older.decode(state)
             data = msgspec.convert(self._upcast(name, version, old.data), current)
             return msgspec.structs.replace(old, data=data)

@@ -22,10 +22,14 @@ CORRELATION_HEADER = "Coord-Correlation-Id"
 CAUSATION_HEADER = "Coord-Causation-Id"
 TRACE_HEADER = "traceparent"
 
-_NAME = re.compile(rf"(?!_)[A-Za-z0-9_-]{{1,64}}|{SYSTEM_PROJECT}")
-_ID = re.compile(r"[!-~]{1,128}")
+NAME_PATTERN = "(?!_)[A-Za-z0-9_-]{1,64}"
+ID_PATTERN = "[!-~]{1,128}"
+TRACE_PATTERN = "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,72})?"
+
+_NAME = re.compile(rf"{NAME_PATTERN}|{SYSTEM_PROJECT}")
+_ID = re.compile(ID_PATTERN)
 _REPLY = re.compile(r"[!-~]{1,512}")
-_TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]{0,72})?")
+_TRACE = re.compile(TRACE_PATTERN)
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _DECODERS: Mapping[str, msgspec.json.Decoder[Command]] = {
     name: msgspec.json.Decoder(command) for name, command in COMMANDS.items()

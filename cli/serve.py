@@ -19,12 +19,27 @@ falls ever further behind the writer that makes them."""
 @click.command()
 @click.argument("service", type=click.Choice(SERVICES))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the gateway listens.")
+@click.option(
+    "--name", "names", multiple=True, envvar="COORD_HTTP_HOSTS", show_envvar=True,
+    help="A host name that the gateway goes by, beside --host and those of loopback. Repeatable.",
+)  # fmt: skip
+@click.option(
+    "--open-metrics", is_flag=True,
+    help="Tell metrics and readiness without a token, although others can reach --host.",
+)  # fmt: skip
 @click.option("--check", is_flag=True, help="Only ask whether one runs on this host; exit code 0 or 5.")
 @click.option("--ready-fd", type=int, envvar="COORD_READY_FD", hidden=True)
 @click.option("--life-fd", type=int, envvar="COORD_LIFE_FD", hidden=True)
 @pass_context
 def serve(
-    context: Context, service: str, host: str, check: bool, ready_fd: int | None, life_fd: int | None
+    context: Context,
+    service: str,
+    host: str,
+    names: tuple[str, ...],
+    open_metrics: bool,
+    check: bool,
+    ready_fd: int | None,
+    life_fd: int | None,
 ) -> None:
     """Run one service until it is told to stop (SIGTERM).
 
@@ -40,7 +55,11 @@ def serve(
     os.nice(NICENESS.get(service, 0))
     run = partial(wiring.RUNS[service], context.doors())
     if service == "gateway":
-        run = partial(run, host=host, port=context.config().http_port or 0)
+        config = context.config()
+        run = partial(
+            run, host=host, port=config.http_port or 0, data=config.data, names=names,
+            open_metrics=open_metrics,
+        )  # fmt: skip
     sys.exit(serving.serve(run, ready_fd=ready_fd, life_fd=life_fd))
 
 

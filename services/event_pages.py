@@ -56,11 +56,12 @@ def read_events(connection: Connection, project: str, params: EventParams) -> li
             if after < segment.last:
                 bounds = (segment.stream, after, segment.last, params.after_position, params.limit)
                 if rows := cursor.execute(_PAGE, bounds).fetchall():
-                    return [_told(*row) for row in rows]
+                    return [told(*row) for row in rows]
     return []
 
 
-def _told(position: int, sequence: int, topic: str, body: bytes) -> dict[str, Any]:
+def told(position: int, sequence: int, topic: str, body: bytes) -> dict[str, Any]:
+    """An event as the log holds it: its place and its name beside what its body says."""
     event, _, version = topic.rpartition("@")
     place = {"position": position, "sequence": sequence, "event": event, "version": int(version)}
     return {**place, **msgspec.json.decode(body)}

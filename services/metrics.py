@@ -102,6 +102,10 @@ class GatewayMetrics:
             "coordctl_http_requests", "HTTP requests by route and status.",
             ["route", "status"], registry=registry,
         )  # fmt: skip
+        self._denials = Counter(
+            "coordctl_http_refused", "HTTP requests that were refused, by the code told.",
+            ["code"], registry=registry,
+        )  # fmt: skip
 
     def read(self, view: str, outcome: str, seconds: float | None = None) -> None:
         self._reads.labels(view, outcome).inc()
@@ -110,6 +114,9 @@ class GatewayMetrics:
 
     def requested(self, route: str, status: int) -> None:
         self._requests.labels(route, str(status)).inc()
+
+    def denied(self, code: str) -> None:
+        self._denials.labels(code).inc()
 
 
 def watch_relay(registry: CollectorRegistry, relay: "Relay") -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from threading import Event as Flag
 
 from nats.aio.client import Client
@@ -115,12 +116,25 @@ async def run_projector(doors: Doors, stop: asyncio.Event, ready: Ready) -> None
 
 
 async def run_gateway(
-    doors: Doors, stop: asyncio.Event, ready: Ready, *, host: str = "127.0.0.1", port: int = 0
+    doors: Doors,
+    stop: asyncio.Event,
+    ready: Ready,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    data: Path | None = None,
+    names: Sequence[str] = (),
+    open_metrics: bool = False,
 ) -> None:
-    """Serve HTTP from the start, and reads over NATS from when there is NATS."""
+    """Serve HTTP from the start, and reads over NATS from when there is NATS.
+
+    `data` is where the tokens are, `names` the hosts it goes by beside its address. Raises
+    PublicWithoutTokens.
+    """
     from services.doors.views import ViewDoor
     from services.gateway.app import Gateway
     from services.gateway.server import listening
+    from services.gateway.tokens import is_loopback, opened
     from services.link import Link
     from services.metrics import GatewayMetrics
     from services.reads import Reads
@@ -129,8 +143,12 @@ async def run_gateway(
     metrics = GatewayMetrics(registry)
     link = Link(doors.nats_url, "coordctl-gateway")
     with Reads(doors.database_url) as reads:
-        app = Gateway(doors.database_url, reads, link, metrics).app()
-        async with listening(app, host, port) as url:
+        tokens = await asyncio.to_thread(opened, data, host)
+        public = not (is_loopback(host) or open_metrics)
+        gateway = Gateway(
+            doors.database_url, reads, link, metrics, tokens, names=(host, *names), public=public
+        )
+        async with listening(gateway.app(), host, port) as url:
             logger.info("listening on %s", url)
             nats = await unless(stop, link.connect(patient=True))
             await ReportDoor(nats, "gateway", registry, lambda: True).open()
@@ -138,6 +156,7 @@ async def run_gateway(
             await door.open()
             ready()
             await stop.wait()
+            await gateway.close()
             await door.close()
             await link.close()
 

@@ -1,20 +1,34 @@
-"""The HTTP application: health, readiness and metrics."""
+"""The HTTP application: health, readiness and metrics, the API, and the guard before all of them."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from domain.errors import CoordError
 from services.errors import Unavailable
+from services.gateway.api import Api, refused
+from services.gateway.asking import Asker
+from services.gateway.denials import Unauthenticated
+from services.gateway.entry import Entry
 from services.gateway.exposition import expose
+from services.gateway.guard import Guard
+from services.gateway.live import Live
+from services.gateway.pages import Lists
+from services.gateway.problems import problem
+from services.gateway.tokens import Tokens
 from services.health import Health, check
 from services.link import Link
+from services.log import EventLog
 from services.metrics import GatewayMetrics
 from services.reads import Reads
 
@@ -24,40 +38,89 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Gateway:
-    """Answers HTTP requests about the whole system."""
+    """Answers HTTP requests about the whole system. Close it in the end.
 
-    def __init__(self, database_url: str, reads: Reads, link: Link, metrics: GatewayMetrics) -> None:
+    `names` are the hosts it goes by beside loopback's. If it is `public`, what is told of the whole system
+    needs a token too.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        reads: Reads,
+        link: Link,
+        metrics: GatewayMetrics,
+        tokens: Tokens,
+        *,
+        names: Sequence[str] = (),
+        public: bool = False,
+    ) -> None:
         self._database_url = database_url
         self._reads = reads
         self._link = link
         self._metrics = metrics
+        self._names = names
+        self._public = public
+        self._entry = Entry(tokens)
+        self._log = EventLog(database_url)
+        self._live = Live(self._log)
+        lists = Lists(database_url, self._log, reads)
+        self._api = Api(self._entry, Asker(link), lists, self._live, self._denied)
         self._asking: asyncio.Task[Health] | None = None
         self._asked_at = 0.0
 
     def app(self) -> Starlette:
         handlers = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._scrape}
-        return Starlette(routes=[Route(path, self._counted(path, h)) for path, h in handlers.items()])
+        routes = [Route(path, self._counted(path, handler)) for path, handler in handlers.items()]
+        for path, methods, handler in self._api.routes():
+            routes.append(Route(path, self._counted(path, handler), methods=methods))
+        app = Starlette(
+            routes=routes,
+            middleware=[Middleware(Guard, names=self._names, denied=self._denied)],
+            exception_handlers={HTTPException: refused, Exception: refused},
+        )
+        app.router.redirect_slashes = False
+        return app
+
+    async def close(self) -> None:
+        """End the streams, and answer what was asked."""
+        await self._live.close()
+        self._api.close()
+        self._log.close()
 
     def _counted(self, path: str, handler: Handler) -> Handler:
+        """The handler, its refusals as problems; all of its answers counted."""
+
         async def counted(request: Request) -> Response:
-            response = await handler(request)
+            try:
+                response = await handler(request)
+            except CoordError as error:
+                self._denied(error)
+                response = problem(error)
             self._metrics.requested(path, response.status_code)
             return response
 
         return counted
 
+    def _denied(self, error: CoordError) -> None:
+        self._metrics.denied(error.code)
+
     async def _healthz(self, _: Request) -> Response:
         """This process answers, and more is not said."""
         return PlainTextResponse("ok\n")
 
-    async def _readyz(self, _: Request) -> Response:
-        """200 if every part works, else 503; and which part does not, and why."""
+    async def _readyz(self, request: Request) -> Response:
+        """200 if every part works, else 503; and which part does not, and why, to those who may know."""
         health = await self._health()
-        body = {"ready": health.ready, "parts": health.parts}
+        body: dict[str, Any] = {"ready": health.ready}
+        if self._may_look(request):
+            body["parts"] = health.parts
         content = msgspec.json.format(msgspec.json.encode(body))
         return Response(content, 200 if health.ready else 503, media_type="application/json")
 
-    async def _scrape(self, _: Request) -> Response:
+    async def _scrape(self, request: Request) -> Response:
+        if not self._may_look(request):
+            raise Unauthenticated(why="Others can reach this gateway, so its metrics need a token")
         health = await self._health()
         try:
             tallies = await asyncio.to_thread(self._reads.tallies) if health.parts["postgres"].ok else []
@@ -65,6 +128,14 @@ class Gateway:
             tallies = []  # the read models are not there yet; that shows in coordctl_part_up
         content = await asyncio.to_thread(expose, health, tallies)
         return Response(content, media_type=CONTENT_TYPE_LATEST)
+
+    def _may_look(self, request: Request) -> bool:
+        """Whether the whole system's state is for whoever asks: for all on loopback, else with a token."""
+        if self._public and "authorization" not in request.headers:
+            return False
+        if self._public:
+            self._entry.admit(request.headers)
+        return True
 
     async def _health(self) -> Health:
         """Asked at most once a second, however many want to know."""

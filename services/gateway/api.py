@@ -1,0 +1,230 @@
+"""The HTTP API: commands, lists, events and their stream, for whoever shows a token.
+
+Routes only: who may ask is decided in `entry`, commands go through `asking`, lists come from `pages`, streams
+from `live`. Refusals are raised; `app` makes problems of them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from domain.catalog import COMMANDS
+from domain.errors import CoordError
+from domain.messages import Command
+from services.access.roles import EVERY
+from services.errors import BadInput, InternalError
+from services.gateway.asking import Asker
+from services.gateway.denials import NoSuchPage, WrongMediaType, WrongMethod
+from services.gateway.entry import Entry, Holder
+from services.gateway.live import CHECK_S, HEARTBEAT_S, Event, Live
+from services.gateway.pages import EVENTS_VIEW, MAX_LIMIT_ROWS, PROJECTS_VIEW, Lists, Page, question
+from services.gateway.problems import problem
+from services.wire import (
+    COMMAND_ID_HEADER,
+    TRACE_HEADER,
+    command_subject,
+    parse_command,
+    parse_id,
+    parse_trace,
+)
+
+READERS = 8
+STREAM = "/api/{project}/stream"
+KEY_HEADER = "Idempotency-Key"
+LAST_EVENT_HEADER = "Last-Event-ID"
+RETRY_MS = 1_000
+_MAX_DIGITS = 18
+
+Handler = Callable[[Request], Awaitable[Response]]
+Denied = Callable[[CoordError], None]
+"""Takes a refusal, to count it."""
+
+
+class Api:
+    """Answers for the API's routes. Close it in the end."""
+
+    def __init__(self, entry: Entry, asker: Asker, lists: Lists, live: Live, denied: Denied) -> None:
+        self._entry = entry
+        self._asker = asker
+        self._lists = lists
+        self._live = live
+        self._denied = denied
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="http")
+
+    def routes(self) -> list[tuple[str, list[str], Handler]]:
+        """Paths, methods and handlers, in the order to try them. Whoever calls them tells their CoordErrors."""
+        return [
+            ("/api/openapi.json", ["GET"], self._describe),
+            (STREAM, ["GET"], self._stream),
+            ("/api/{project}/{view}", ["GET"], self._list),
+            ("/api/{project}/{context}/{verb}", ["POST"], self._command),
+        ]
+
+    def close(self) -> None:
+        self._readers.shutdown()
+
+    async def _describe(self, _: Request) -> Response:
+        """Open to all: it says nothing that the program's source does not."""
+        from services.gateway.openapi import document
+
+        return Response(msgspec.json.encode(document()), media_type="application/json")
+
+    async def _command(self, request: Request) -> Response:
+        holder = self._entry.admit(request.headers)
+        project, verb = request.path_params["project"], "{context}.{verb}".format(**request.path_params)
+        holder.check_project(project)
+        if verb in COMMANDS:
+            holder.check_verb(project, verb)
+        if request.url.query:
+            raise BadInput(verb=verb, why="a command's fields are in its body, and none in the URL")
+        body = await _json(request)
+        command = parse_command(verb, body)
+        answer = await self._asker.ask(
+            command_subject(project, holder.actor, verb), body or b"{}", _headers(request), _wait_s(command)
+        )
+        return _answered(answer)
+
+    async def _list(self, request: Request) -> Response:
+        holder = self._entry.admit(request.headers)
+        project, view = request.path_params["project"], request.path_params["view"]
+        holder.check_project(project)
+        asked = question(project, view, _parameters(request))
+        page = await self._in_thread(self._lists.answer, asked)
+        if view == PROJECTS_VIEW and EVERY not in holder.token.projects:
+            rows = [row for row in page.result if holder.may_see(row["project"])]
+            page = msgspec.structs.replace(page, result=rows)
+        return _paged(request, page)
+
+    async def _stream(self, request: Request) -> Response:
+        holder = self._entry.admit(request.headers)
+        project = request.path_params["project"]
+        holder.check_project(project)
+        after, after_position = _place(request)
+        batches = self._live.listen(project, after, self._reader(project, after_position))
+        first = await anext(batches)  # what refuses it is still a status, not an event
+        return StreamingResponse(
+            self._told(holder, first, batches),
+            media_type="text/event-stream",
+            headers={"X-Accel-Buffering": "no"},
+        )
+
+    def _reader(self, project: str, after_position: int) -> Callable[[int], Awaitable[list[Event]]]:
+        async def read(after: int) -> list[Event]:
+            given = {"after": str(after), "after_position": str(after_position), "limit": str(MAX_LIMIT_ROWS)}
+            page: Page = await self._in_thread(self._lists.answer, question(project, EVENTS_VIEW, given))
+            return page.result
+
+        return read
+
+    async def _told(
+        self, holder: Holder, first: list[Event], batches: AsyncIterator[list[Event]]
+    ) -> AsyncIterator[bytes]:
+        """Server-sent events until the listener goes, or must; the last one then says why."""
+        yield f"retry: {RETRY_MS}\n\n".encode()
+        silent_s = 0.0
+        try:
+            async with aclosing(batches):  # type: ignore[type-var]  # it is a generator
+                yield _encoded(first)
+                async for events in batches:
+                    self._entry.check(holder)
+                    silent_s = 0.0 if events else silent_s + CHECK_S
+                    if events:
+                        yield _encoded(events)
+                    elif silent_s >= HEARTBEAT_S:
+                        silent_s = 0.0
+                        yield b": still here\n\n"
+        except CoordError as error:
+            self._denied(error)
+            yield b"event: end\ndata: " + problem(error).body + b"\n\n"
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
+
+
+async def refused(_: Request, error: Exception) -> Response:
+    """What the router refuses, or nobody foresaw, as a problem too."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return problem(WrongMethod(allowed=allowed), {"Allow": allowed})
+    if isinstance(error, HTTPException):
+        return problem(NoSuchPage())
+    return problem(InternalError(verb="the request", kind=type(error).__name__))
+
+
+def _answered(answer: Any) -> Response:
+    told = {"position": answer.position, "sequence": answer.sequence, "result": answer.result}
+    return Response(msgspec.json.encode(told), media_type="application/json")
+
+
+def _paged(request: Request, page: Page) -> Response:
+    """The page, and where the next one is: in the body, and as the web has it in a Link header."""
+    headers = {}
+    if page.next is not None:
+        given = {**_parameters(request), "cursor": page.next}
+        headers["Link"] = f'<{request.url.path}?{urlencode(given)}>; rel="next"'
+    return Response(msgspec.json.encode(page), media_type="application/json", headers=headers)
+
+
+async def _json(request: Request) -> bytes:
+    """The body. Raises WrongMediaType."""
+    body = await request.body()
+    kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    charset = parameters.strip().removeprefix("charset=").strip('"')
+    if (body or kind) and (kind.strip() != "application/json" or charset not in ("", "utf-8")):
+        raise WrongMediaType
+    return body
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """What goes along with a command. Raises BadInput."""
+    keys = request.headers.getlist(KEY_HEADER)
+    if len(keys) > 1:
+        raise BadInput(verb=KEY_HEADER, why="there is more than one")
+    key = parse_id({KEY_HEADER: keys[0]}, KEY_HEADER) if keys else uuid4().hex
+    trace = parse_trace(request.headers)
+    return {COMMAND_ID_HEADER: key or "", **({TRACE_HEADER: trace} if trace else {})}
+
+
+def _wait_s(command: Command) -> float:
+    """How long a command may wait for what it asks."""
+    return float(getattr(command, "wait_s", 0.0))
+
+
+def _parameters(request: Request) -> Mapping[str, str]:
+    """The query of the URL. Raises BadInput if a parameter comes twice."""
+    given = request.query_params.multi_items()
+    if len(given) > len(dict(given)):
+        raise BadInput(verb="a read", why="a parameter is given twice; several values go with commas between")
+    return dict(given)
+
+
+def _place(request: Request) -> tuple[int, int]:
+    """After which sequence, and after which position, a stream begins. Raises BadInput."""
+    given = dict(_parameters(request))
+    resumed = request.headers.get(LAST_EVENT_HEADER)
+    after = _number("after", given.pop("after", "0"))
+    position = _number("after_position", given.pop("after_position", "0"))
+    if given:
+        raise BadInput(verb="stream", why=f"there is no parameter {min(given)}")
+    return (after if resumed is None else _number(LAST_EVENT_HEADER, resumed)), position
+
+
+def _number(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
+        raise BadInput(verb="stream", why=f"`{name}` is a whole number")
+    return int(text)
+
+
+def _encoded(events: list[Event]) -> bytes:
+    """Each with its sequence as id, so that a client that connects again is told what it missed."""
+    lines = (b"id: %d\ndata: %s\n\n" % (each["sequence"], msgspec.json.encode(each)) for each in events)
+    return b"".join(lines)

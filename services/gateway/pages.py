@@ -1,0 +1,178 @@
+"""Lists over HTTP: a view's rows now or at any point, page by page, all pages of one list from one moment.
+
+The first page says what is true now. When there is more, the list is told as it was at the position then
+reached, and the cursor names that position: whatever changes meanwhile, no row comes twice and none is
+missed. Reads the read models and the log; changes nothing.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from domain.catalog import EVENTS, upcast
+from projections.catalog import VIEWS
+from services.codec import Codec
+from services.errors import BadInput, UnknownView
+from services.gateway.denials import BadCursor
+from services.log import EventLog
+from services.points import parse_point, resolve
+from services.reads import Item, Reads, parse, view_names
+from services.tables import connected
+from services.travel import Travel
+
+EVENTS_VIEW = "events"
+PROJECTS_VIEW = "projects"
+LIMIT_ROWS = 100
+MAX_LIMIT_ROWS = 1_000
+MAX_POINT_CHARS = 200
+_OWN = ("as_of", "cursor", "limit")
+
+
+class Cursor(Struct, frozen=True, array_like=True):
+    """Where a list goes on: after so many rows as of a position; of events, after a sequence."""
+
+    list: str
+    position: int
+    done: int
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """A page of a list; `next` is the cursor of the one after it, or null if this is the last.
+
+    `position` is that of the last event which the rows include.
+    """
+
+    position: int
+    result: list[Item]
+    next: str | None = None
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """What is asked of a list; `params` are the view's own."""
+
+    project: str
+    view: str
+    params: dict[str, Any]
+    limit: int = LIMIT_ROWS
+    as_of: str | None = None
+    cursor: Cursor | None = None
+
+    @property
+    def list(self) -> str:
+        """Tells this list from others: a cursor is good for its own alone."""
+        told = msgspec.json.encode([self.project, self.view, self.as_of, sorted(self.params.items())])
+        return blake2b(told, digest_size=8).hexdigest()
+
+    def after(self, position: int, done: int) -> str:
+        """The cursor of what follows."""
+        content = msgspec.json.encode(Cursor(self.list, position, done))
+        return urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def question(project: str, view: str, given: Mapping[str, str]) -> Question:
+    """What the query of a URL asks for. Raises UnknownView, BadInput or BadCursor."""
+    if view not in view_names():
+        raise UnknownView(view=view, views=", ".join(view_names()))
+    if "offset" in given:
+        raise BadInput(verb=f"view {view}", why="lists go on by `cursor`, not by `offset`")
+    params: dict[str, Any] = {name: value for name, value in given.items() if name not in _OWN}
+    as_of = given.get("as_of")
+    if as_of is not None and (view not in VIEWS or len(as_of) > MAX_POINT_CHARS):
+        why = "`as_of` is a point in at most 200 characters, and only these lists have a past: "
+        raise BadInput(verb=f"view {view}", why=why + ", ".join(sorted(VIEWS)))
+    asked = Question(project=project, view=view, params=params, limit=_limit(given, view), as_of=as_of)
+    cursor = _read_cursor(given["cursor"]) if "cursor" in given else None
+    if cursor is not None and cursor.list != asked.list:
+        raise BadCursor
+    parse(view, params)
+    return msgspec.structs.replace(asked, cursor=cursor)
+
+
+class Lists:
+    """Answers questions; safe to use from several threads."""
+
+    def __init__(self, database_url: str, log: EventLog, reads: Reads) -> None:
+        self._url = database_url
+        self._log = log
+        self._reads = reads
+        self._codec = Codec(EVENTS, upcast)
+
+    def answer(self, asked: Question) -> Page:
+        """One page. Raises what Reads.read does, BadPoint, PointNotReached or UnknownBookmark."""
+        if asked.view == EVENTS_VIEW:
+            return self._events(asked)
+        if asked.view not in VIEWS:
+            return self._now(asked)
+        if asked.cursor is not None:
+            return self._past(asked, asked.cursor.position, asked.cursor.done)
+        if asked.as_of is not None:
+            return self._past(asked, None, 0)
+        page = self._now(asked)
+        return page if page.next is None else self._past(asked, page.position, 0)
+
+    def _now(self, asked: Question) -> Page:
+        """The first page, or any of a list without a past: those are in the order of names."""
+        done = asked.cursor.done if asked.cursor else 0
+        position = self._reads.visible()
+        rows = self._reads.read(
+            asked.project, asked.view, {**asked.params, "limit": asked.limit + 1, "offset": done}
+        )
+        wanted = parse(asked.view, asked.params).min_position
+        return _page(asked, rows, max(position, wanted), done)
+
+    def _past(self, asked: Question, position: int | None, done: int) -> Page:
+        with self._travel() as travel:
+            if position is None:
+                point, now = parse_point(asked.as_of or "now"), datetime.now(UTC)
+                position = resolve(point, self._log, travel, asked.project, now)
+            params = {**asked.params, "limit": asked.limit + 1, "offset": done}
+            rows = travel.view(asked.project, asked.view, position, params)
+        return _page(asked, rows, position, done)
+
+    def _events(self, asked: Question) -> Page:
+        """By sequence: events do not change, so there is always a next page, and an empty one is the end."""
+        params = {**asked.params, "limit": asked.limit}
+        if asked.cursor is not None:
+            params["after"] = asked.cursor.done
+        rows = self._reads.read(asked.project, asked.view, params)
+        if not rows:
+            return Page(position=self._reads.visible(), result=[])
+        last = rows[-1]
+        return Page(position=last["position"], result=rows, next=asked.after(0, last["sequence"]))
+
+    @contextmanager
+    def _travel(self) -> Iterator[Travel]:
+        with connected(self._url) as connection:
+            yield Travel(self._log, self._codec, connection)
+
+
+def _page(asked: Question, rows: list[Item], position: int, done: int) -> Page:
+    """The rows that were asked for, of one more than that."""
+    more = len(rows) > asked.limit
+    cursor = asked.after(position, done + asked.limit) if more else None
+    return Page(position=position, result=rows[: asked.limit], next=cursor)
+
+
+def _limit(given: Mapping[str, str], view: str) -> int:
+    text = given.get("limit", str(LIMIT_ROWS))
+    if not text.isdecimal() or not text.isascii() or not 1 <= int(text[:9]) <= MAX_LIMIT_ROWS:
+        raise BadInput(verb=f"view {view}", why=f"`limit` is a number from 1 to {MAX_LIMIT_ROWS}")
+    return int(text)
+
+
+def _read_cursor(text: str) -> Cursor:
+    try:
+        content = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        cursor = msgspec.json.decode(content, type=Cursor)
+    except (Base64Error, msgspec.DecodeError, UnicodeError, ValueError) as error:
+        raise BadCursor from error
+    if not (0 <= cursor.position < 2**63 and 0 <= cursor.done < 2**63):
+        raise BadCursor
+    return cursor

@@ -20,6 +20,7 @@ from domain.errors import CoordError
 from services.codec import Codec
 from services.config import Doors
 from services.connection import connect
+from services.doors.micro import Endpoints, MicroDoor
 from services.doors.reports import ReportDoor
 from services.link import disconnect
 from services.log import EventLog
@@ -39,6 +40,7 @@ async def run_writer(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
     """Decide the commands of our share of the shards; stand by while there is none."""
     from services.defaults import Defaults, Follower
     from services.doors.commands import CommandDoor, Dispatch
+    from services.doors.endpoints import command_endpoints
     from services.holdings import Holdings
     from services.ledgers import LedgersAtMarks
     from services.metrics import WriterMetrics
@@ -53,7 +55,10 @@ async def run_writer(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
     dispatch, defaults = Dispatch(), Defaults()
     follower = Follower(defaults, log, codec())
     await until_there(follower.catch_up, stop)
-    async with connected(doors, "writer", registry, dispatch.working, stop, dispatch.shards) as nats:
+    async with connected(
+        doors, "writer", registry, dispatch.working, stop, dispatch.shards,
+        endpoints=command_endpoints(registry),
+    ) as nats:  # fmt: skip
         shortcut = LedgersAtMarks(log, codec(), doors.database_url)
         terms = Terms(log, codec(), shortcut, metrics, nats, dispatch, defaults)
         shares = Shares(doors.database_url, KIND, SHARDS, "coordctl-writer shard")
@@ -131,13 +136,14 @@ async def run_gateway(
     `data` is where the tokens are, `names` the hosts it goes by beside its address. Raises
     PublicWithoutTokens.
     """
-    from services.doors.views import ViewDoor
+    from services.doors.endpoints import view_endpoints
+    from services.doors.views import QUEUE, ViewDoor
     from services.gateway.app import Gateway
     from services.gateway.server import listening
     from services.gateway.tokens import is_loopback, opened
     from services.link import Link
     from services.metrics import GatewayMetrics
-    from services.reads import Reads
+    from services.reads import Reads, view_names
 
     registry = new_registry()
     metrics = GatewayMetrics(registry)
@@ -152,6 +158,7 @@ async def run_gateway(
             logger.info("listening on %s", url)
             nats = await unless(stop, link.connect(patient=True))
             await ReportDoor(nats, "gateway", registry, lambda: True).open()
+            await MicroDoor(nats, "gateway", view_endpoints(registry, view_names(), QUEUE)).open()
             door = ViewDoor(nats, reads, metrics)
             await door.open()
             ready()
@@ -213,11 +220,13 @@ async def connected(
     stop: asyncio.Event,
     shards: Callable[[], Sequence[int]] = tuple,
     trouble: Callable[[], str] = str,
+    endpoints: Endpoints = tuple,
 ) -> AsyncIterator[Client]:
-    """A connection to NATS, as soon as there is a server, on which the service also reports on itself."""
+    """A connection to NATS, as soon as there is a server, on which the service also tells of itself."""
     nats = await unless(stop, connect(doors.nats_url, f"coordctl-{service}", patient=True))
     try:
         await ReportDoor(nats, service, registry, working, shards, trouble).open()
+        await MicroDoor(nats, service, endpoints).open()
         yield nats
     finally:
         await disconnect(nats)

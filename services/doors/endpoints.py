@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from inspect import cleandoc
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.samples import Sample
 
 from domain.catalog import COMMANDS
 from services.doors.micro import Endpoint, Endpoints
@@ -18,10 +19,9 @@ def command_endpoints(registry: CollectorRegistry) -> Endpoints:
     """One for each command. They are decided and committed together, so each has its share of the time."""
 
     def endpoints() -> list[Endpoint]:
-        used = _outcomes(registry, "coordctl_commands", "verb")
-        each_s = _total(registry, _WORK_SECONDS) / max(
-            1, sum(sum(counts.values()) for counts in used.values())
-        )
+        used = _outcomes(registry, "coordctl_commands_total", "verb")
+        asked = sum(sum(counts.values()) for counts in used.values())
+        each_s = sum(sample.value for sample in _samples(registry, *_WORK_SECONDS)) / max(1, asked)
         return [
             Endpoint(
                 name=verb.replace(".", "_"),
@@ -41,7 +41,10 @@ def view_endpoints(registry: CollectorRegistry, views: Sequence[str], queue: str
     """One for each view."""
 
     def endpoints() -> list[Endpoint]:
-        used = _outcomes(registry, "coordctl_reads", "view")
+        used = _outcomes(registry, "coordctl_reads_total", "view")
+        spent_s = {
+            each.labels["view"]: each.value for each in _samples(registry, "coordctl_read_seconds_sum")
+        }
         return [
             Endpoint(
                 name=view,
@@ -49,7 +52,7 @@ def view_endpoints(registry: CollectorRegistry, views: Sequence[str], queue: str
                 queue_group=queue,
                 about=f"Read the view {view}.",
                 outcomes=used.get(view, {}),
-                seconds=registry.get_sample_value("coordctl_read_seconds_sum", {"view": view}) or 0.0,
+                seconds=spent_s.get(view, 0.0),
             )
             for view in views
         ]
@@ -60,14 +63,12 @@ def view_endpoints(registry: CollectorRegistry, views: Sequence[str], queue: str
 def _outcomes(registry: CollectorRegistry, counter: str, label: str) -> dict[str, dict[str, int]]:
     """How often by the value of a label, and by outcome."""
     found: dict[str, dict[str, int]] = {}
-    for family in registry.collect():
-        if family.name == counter:
-            for sample in family.samples:
-                if sample.name == f"{counter}_total":
-                    counts = found.setdefault(sample.labels[label], {})
-                    counts[sample.labels["outcome"]] = int(sample.value)
+    for sample in _samples(registry, counter):
+        found.setdefault(sample.labels[label], {})[sample.labels["outcome"]] = int(sample.value)
     return found
 
 
-def _total(registry: CollectorRegistry, samples: Sequence[str]) -> float:
-    return sum(registry.get_sample_value(sample) or 0.0 for sample in samples)
+def _samples(registry: CollectorRegistry, *names: str) -> list[Sample]:
+    """Those of these names, and nothing else is collected."""
+    families = registry.restricted_registry(names).collect()
+    return [sample for family in families for sample in family.samples]

@@ -31,16 +31,17 @@ def ask(
     import msgspec
 
     from services.caller import Caller
+    from services.config import resolve_nats
     from services.wire import check_name, parse_command
 
     check_name("project", context.project)
     check_name("actor", actor)
     parse_command(verb, msgspec.json.encode(fields))
-    doors = context.doors()
+    nats_url = resolve_nats(context.config())
     _be_quiet()
 
     async def asking() -> "Answer":
-        async with Caller(doors.nats_url, context.project, actor) as caller:
+        async with Caller(nats_url, context.project, actor) as caller:
             return await caller.ask(verb, dict(fields), wait_s=wait_s)
 
     return asyncio.run(asking())

@@ -78,7 +78,7 @@ def _foreground(context: Context, counts: Mapping[str, int], as_json: bool) -> N
 
 def doors_text(context: Context, state: "State") -> str:
     """Every door, how to stop, and what to try next."""
-    from services.config import STATE_FILE, without_password
+    from services.config import CREDENTIALS, without_password
 
     data = context.config().data
     return "\n".join((
@@ -87,7 +87,7 @@ def doors_text(context: Context, state: "State") -> str:
         f"  Postgres  {without_password(state.database_url)}",
         f"  HTTP      {state.http_url}  (/healthz /readyz /metrics)",
         f"  Data      {data}",
-        f"  Logins    {data / STATE_FILE} holds the URLs with their passwords",
+        f"  Keys      {data / CREDENTIALS} holds whose key is whose; `coordctl access enroll` makes more",
         "  Stop      coordctl down",
         "  Next      coordctl agent spawn a1 --persona plot",
         '            coordctl task add "Outline act two" --persona plot',
@@ -103,6 +103,7 @@ def doors_json(context: Context, state: "State") -> str:
         "pid": state.pid,
         "data": str(context.config().data),
         "nats_url": without_password(state.nats_url),
+        "credentials": state.credentials,
         "database_url": without_password(state.database_url),
         "http_url": state.http_url,
         "services": state.services,

@@ -79,7 +79,7 @@ class Caller:
     ) -> Answer:
         """Send a command and wait for its answer; `wait_s` is how long the command itself may take.
 
-        Raises Refused with the service's code, TimedOut or Unavailable.
+        Raises Refused with the service's code, NotPermitted, NotAuthorized, TimedOut or Unavailable.
         """
         headers = {COMMAND_ID_HEADER: command_id or uuid4().hex}
         if traceparent:
@@ -107,6 +107,8 @@ class Caller:
         assert self._nats is not None, "use `async with`"
         try:
             message = await self._nats.request(subject, payload, timeout=timeout_s, headers=headers)
+        except CoordError:
+            raise  # NotPermitted, NotAuthorized: the server's word
         except NoRespondersError as error:
             raise Unavailable(what="The writer", why="none is running") from error
         except (TimeoutError, NatsError) as error:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Self
+from urllib.parse import parse_qs, quote, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +22,9 @@ from services.files import write_private
 
 ROOT_DATA = Path("/var/lib/coordctl")
 STATE_FILE = "state.json"
+CREDENTIALS = "credentials"
+"""The folder of the seeds, and the part of a NATS URL that names one."""
+
 MAX_PORT = 65_535
 STREAM_REPLICAS = (1, 3, 5)
 """How many servers may keep the stream: even numbers bear no more losses than the odd ones before them."""
@@ -61,6 +65,7 @@ class Config(_Private, frozen=True, kw_only=True):
     nats_url: str | None = None
     http_port: int | None = None
     stream_replicas: int = 1
+    credentials: Path | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], data: Path | None = None) -> Self:
@@ -71,6 +76,7 @@ class Config(_Private, frozen=True, kw_only=True):
             database_url=environ.get("COORD_DATABASE_URL") or None,
             nats_url=environ.get("COORD_NATS_URL") or None,
             http_port=_port(environ.get("COORD_HTTP_PORT") or None),
+            credentials=Path(environ["COORD_CREDENTIALS"]) if environ.get("COORD_CREDENTIALS") else None,
             stream_replicas=_replicas(environ.get("COORD_STREAM_REPLICAS") or "1"),
         )
 
@@ -82,6 +88,7 @@ class State(_Private, frozen=True, kw_only=True):
     created: float
     database_url: str
     nats_url: str
+    credentials: str | None = None
     http_url: str | None = None
     services: dict[str, int] = {}
     started_at: datetime
@@ -97,6 +104,11 @@ class State(_Private, frozen=True, kw_only=True):
         except (OSError, msgspec.DecodeError) as error:
             raise StateUnreadable(path=str(path), why=str(error)) from error
 
+    @property
+    def nats_door(self) -> str:
+        """The NATS URL with the local operator's credentials, for `connect`."""
+        return self.nats_url if self.credentials is None else signed(self.nats_url, Path(self.credentials))
+
     def save(self, data: Path) -> None:
         """Write the state for everyone else to find, readable by its owner only."""
         write_private(data / STATE_FILE, msgspec.json.format(msgspec.json.encode(self)))
@@ -111,7 +123,7 @@ class State(_Private, frozen=True, kw_only=True):
 
 
 class Doors(_Private, frozen=True, kw_only=True):
-    """Where to knock. `nats_url` may name several servers of a cluster; see `servers`."""
+    """Where to knock. `nats_url` may name several servers of a cluster, and the credentials; see `signed`."""
 
     database_url: str
     nats_url: str
@@ -130,7 +142,7 @@ def resolve(config: Config) -> Doors:
     if config.database_url and config.nats_url:
         return Doors(
             database_url=config.database_url,
-            nats_url=config.nats_url,
+            nats_url=nats_door(config, config.nats_url),
             http_url=http_url,
             stream_replicas=config.stream_replicas,
         )
@@ -139,15 +151,51 @@ def resolve(config: Config) -> Doors:
         raise NotRunning(data=str(config.data))
     return Doors(
         database_url=config.database_url or state.database_url,
-        nats_url=config.nats_url or state.nats_url,
+        nats_url=nats_door(config, config.nats_url or state.nats_url),
         http_url=state.http_url or http_url,
         stream_replicas=config.stream_replicas,
     )
 
 
+def resolve_nats(config: Config) -> str:
+    """The NATS URL alone, for those who only send commands. Raises NotRunning."""
+    return nats_door(config, config.nats_url) if config.nats_url else resolve(config).nats_url
+
+
+def nats_door(config: Config, nats_url: str, name: str = "operator") -> str:
+    """The URL with the credentials that were chosen, or else, if it has no login, those of this name."""
+    own = config.data / CREDENTIALS / f"{name}.nk"
+    if config.credentials is not None:
+        return signed(nats_url, config.credentials)
+    return signed(nats_url, own) if not has_login(nats_url) and own.exists() else nats_url
+
+
+def signed(nats_url: str, credentials: Path) -> str:
+    """The URL that also names the file of the seed to sign with."""
+    first, comma, rest = nats_url.partition(",")
+    return f"{first.partition('?')[0]}?{CREDENTIALS}={quote(str(credentials.absolute()))}{comma}{rest}"
+
+
+def address_of(nats_url: str) -> str:
+    """The URL without the credentials, as programs of others know it."""
+    first, comma, rest = nats_url.partition(",")
+    return first.partition("?")[0] + comma + rest
+
+
+def credentials_of(nats_url: str) -> Path | None:
+    """The file that `signed` has named."""
+    named = parse_qs(urlsplit(nats_url.partition(",")[0]).query).get(CREDENTIALS)
+    return Path(named[0]) if named else None
+
+
+def has_login(nats_url: str) -> bool:
+    """Whether it says who knocks: by a login, or by credentials."""
+    return "@" in nats_url or credentials_of(nats_url) is not None
+
+
 def servers(nats_url: str) -> list[str]:
     """The servers that a NATS URL names, which commas separate; clients use any that answers."""
-    return [server.strip() for server in nats_url.split(",") if server.strip()]
+    return [server.partition("?")[0].strip() for server in nats_url.split(",") if server.strip()]
 
 
 def without_password(url: str) -> str:

@@ -31,6 +31,22 @@ class PayloadTooLarge(CoordError):
     says = "The request has {size} bytes; the limit is {limit}. Put large data elsewhere and link to it."
 
 
+class NotPermitted(CoordError):
+    code = "not_permitted"
+    says = (
+        "{identity} may not {what} {subject}: its role, projects or name do not allow it. Use the"
+        " credentials of one who may; `coordctl access list` tells who may what."
+    )
+
+
+class NotAuthorized(CoordError):
+    code = "not_authorized"
+    says = (
+        "NATS lets {identity} in no more, or never did ({why}). Set COORD_CREDENTIALS to the file that"
+        " `coordctl access enroll` wrote for you; what is revoked must be enrolled anew."
+    )
+
+
 class Busy(CoordError):
     code = "busy"
     says = "The writer has {waiting} requests waiting, its limit; try again in {retry_after_s} s."

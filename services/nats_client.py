@@ -2,26 +2,24 @@
 
 The library's own stops reading, or connects anew for ever, after one message whose subject or reply subject
 is no UTF-8 or holds a vertical tab, or whose headers are none: the server lets such messages through, so
-anybody who may send one could make a service deaf. Here such a message is dropped and told of.
+anybody who may send one could make a service deaf. Here such a message is dropped and told of. And a request
+that the server denies fails at once, where the library lets it time out.
 """
 
+import asyncio
 from typing import Any
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error, ProtocolError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, AWAITING_MSG_PAYLOAD, Parser
+
+from services.denials import Denials, turned_away
 
 MAX_LINE_BYTES = 1024 * 1024
 """Longer than any line that a server sends; the longest is its list of other servers."""
 
 _END = b"\r\n"
-
-
-async def connect(servers: list[str], **options: Any) -> Client:
-    """As `nats.connect`, with a client that goes on."""
-    client = ForgivingClient()
-    await client.connect(servers, **options)
-    return client
 
 
 class UnreadableMessage(Error):
@@ -35,6 +33,36 @@ class ForgivingClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self._ps = ForgivingParser(self)
+        self.denials = Denials()
+
+    async def open(self, servers: list[str], **options: Any) -> None:
+        """As `connect`, for options that are gathered from several places."""
+        await self.connect(servers, **options)
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        timeout: float = 0.5,  # noqa: ASYNC109  # the library has it so
+        old_style: bool = False,
+        headers: dict[str, Any] | None = None,
+    ) -> Msg:
+        """As ever; raises NotPermitted as soon as the server denies it, where it would time out."""
+        inbox = self._inbox_prefix.decode()
+        with self.denials.watching(subject, inbox) as denied:
+            asked = asyncio.ensure_future(super().request(subject, payload, timeout, old_style, headers))
+            try:
+                await asyncio.wait((asked, denied), return_when=asyncio.FIRST_COMPLETED)
+                if denied.done():
+                    denied.result()
+                return await asked
+            finally:
+                asked.cancel()
+
+    async def _process_err(self, err_msg: str) -> None:
+        if turned_away(err_msg):
+            self.denials.shut_out(err_msg.strip("'"))
+        await super()._process_err(err_msg)
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
 
-import nats
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.errors import ConnectionClosedError
@@ -23,7 +22,8 @@ from nats.js.errors import APIError, NotFoundError
 from domain.errors import CoordError
 from services.codec import Row
 from services.config import servers
-from services.connection import login
+from services.connection import inbox_prefix, login, on_error
+from services.nats_client import ForgivingClient
 from services.stream import POSITION, STREAM, SUBJECTS, headers_of, stream_config, subject_for
 
 WINDOW_EVENTS = 1_000
@@ -223,22 +223,21 @@ async def connected(url: str) -> AsyncIterator[Connection]:
         if not closed.done():
             closed.set_result(None)
 
-    client = await nats.connect(
+    client = ForgivingClient()
+    client.denials.identity = "The relay"
+    await client.open(
         servers(url),
         **login(url),
+        inbox_prefix=inbox_prefix(url),
         name="coordctl relay",
         allow_reconnect=False,
         max_reconnect_attempts=1,  # of this first connection; by default the client tries for two minutes
         reconnect_time_wait=_CONNECT_WAIT_S,
         connect_timeout=_CONNECT_TIMEOUT_S,
-        error_cb=_report,
+        error_cb=on_error(client),
         closed_cb=on_close,
     )
     try:
         yield Connection(client, closed)
     finally:
         await client.close()
-
-
-async def _report(error: Exception) -> None:
-    _log.warning("nats: %s", error or repr(error))

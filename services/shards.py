@@ -16,7 +16,7 @@ MAPPINGS = {
     f"{{{{partition({SHARDS},1)}}}}"
     ".{{wildcard(2)}}.{{wildcard(3)}}.{{wildcard(4)}}"
 }
-"""For the `mappings` of a nats-server. The permission to publish is that of the subject before."""
+"""For the `mappings` of a nats-server. The permission to publish is judged by the subject afterwards."""
 
 MAPPED_SUBJECTS = "_coord.*.*.*.*.*"
 """Where all commands arrive that a server has mapped."""
@@ -31,6 +31,15 @@ def shard_of(project: str) -> int:
     for byte in project.encode():
         digest = (digest ^ byte) * _FNV_PRIME & 0xFFFFFFFF
     return digest % SHARDS
+
+
+def mapped_subject(subject: str) -> str:
+    """What a server makes of this subject that maps commands to shards; others stay as they are."""
+    tokens = subject.split(".")
+    if len(tokens) != len(COMMAND_SUBJECTS.split(".")) or (tokens[0], tokens[2]) != ("coord", "cmd"):
+        return subject
+    _, project, _, actor, context, verb = tokens
+    return f"_coord.{project}.{shard_of(project)}.{actor}.{context}.{verb}"
 
 
 def shard_subjects(shard: int) -> str:

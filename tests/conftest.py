@@ -11,7 +11,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from services.access.keys import new_seed, public_key
+from services.access.users import User
+from services.config import signed
 from services.embedded import EmbeddedNats, EmbeddedPostgres
+from services.files import write_private
 
 
 @contextmanager
@@ -82,9 +86,24 @@ def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
         yield url
 
 
+class OpenNats(EmbeddedNats):
+    """Lets in one guest more, who may do everything."""
+
+    def __init__(self, data: Path) -> None:
+        self._seed = data.absolute() / "guest.nk"
+        if not self._seed.exists():
+            write_private(self._seed, new_seed().encode())
+        super().__init__(data, [User(public_key(self._seed.read_text()))])
+
+    @property
+    def url(self) -> str:
+        return signed(self.address, self._seed)
+
+
 @contextmanager
 def running_nats(folder: Path) -> Iterator[EmbeddedNats]:
-    server = EmbeddedNats(folder)
+    """A server whose `url` is that of a guest who may do everything, so that tests can be any service."""
+    server = OpenNats(folder)
     server.start()
     try:
         yield server

@@ -37,7 +37,7 @@ class System:
         self._state = state
         self._command = command
         self._environ = environ
-        self.nats_url = state.nats_url
+        self.nats_url = state.nats_door
         self.database_url = state.database_url
 
     def rss_bytes(self, service: str) -> int:

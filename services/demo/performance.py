@@ -78,9 +78,9 @@ def new_board(on_event: Listener) -> Board:
 async def perform(state: State, board: Board, pace: Pace) -> Outcome:
     """Let the fleet do all its work on a running system, then look at it from all sides."""
     loop = asyncio.get_running_loop()
-    fleet = Fleet(state.nats_url, board, pace)
+    fleet = Fleet(state.nats_door, board, pace)
     began = loop.time()
-    async with board.listening(state.nats_url):
+    async with board.listening(state.nats_door):
         await fleet.perform()
         seconds = loop.time() - began
         proof = await asyncio.to_thread(prove, state.database_url, PROJECT, fleet.told)

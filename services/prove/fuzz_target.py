@@ -39,7 +39,7 @@ class Target:
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        self.nats_url = self._state().nats_url
+        self.nats_url = self._state().nats_door
         self.http_url = self._state().http_url or ""
 
     def standing(self) -> Standing:

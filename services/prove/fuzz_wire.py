@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from services.access.keys import public_key, read_seed, sign
+from services.config import credentials_of, servers
+
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_S = 1.0
 """After that much of it a server is taken to have nothing to say."""
@@ -33,12 +36,12 @@ class Wire:
     @classmethod
     async def open(cls, nats_url: str) -> "Wire":
         """Log in as the URL says. Raises OSError or TimeoutError."""
-        url = urlsplit(nats_url)
+        url = urlsplit(servers(nats_url)[0])
         reader, writer = await asyncio.wait_for(
             asyncio.open_connection(url.hostname, url.port, limit=BUFFER_BYTES), CONNECT_TIMEOUT_S
         )
-        await asyncio.wait_for(reader.readline(), CONNECT_TIMEOUT_S)
-        login = {"user": url.username or "", "pass": url.password or ""}
+        info = msgspec.json.decode((await asyncio.wait_for(reader.readline(), CONNECT_TIMEOUT_S))[5:])
+        login = _login(nats_url, info.get("nonce", ""))
         options = {"headers": True, "verbose": False, "pedantic": False}  # else the server checks subjects
         writer.write(b"CONNECT " + msgspec.json.encode({**login, **options}) + b"\r\nPING\r\n")
         await asyncio.wait_for(reader.readline(), CONNECT_TIMEOUT_S)
@@ -103,6 +106,16 @@ class Wire:
             await self._writer.wait_closed()
         except OSError:
             return  # it was closed by the other side, which is as good
+
+
+def _login(nats_url: str, nonce: str) -> dict[str, str]:
+    """What CONNECT says of who we are."""
+    path = credentials_of(nats_url)
+    if path is None:
+        url = urlsplit(nats_url)
+        return {"user": url.username or "", "pass": url.password or ""}
+    seed = read_seed(path)
+    return {"nkey": public_key(seed), "sig": sign(seed, nonce)}
 
 
 def frame(subject: bytes, reply: bytes, headers: bytes | None, payload: bytes) -> bytes:

@@ -35,7 +35,7 @@ class Site:
         self._command = [*program, "--data", str(data)]
         self._environ = environ
         state = self._state()
-        self.nats_url = state.nats_url
+        self.nats_url = state.nats_door
         self.database_url = state.database_url
 
     def pids(self) -> dict[str, int]:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from domain.errors import CoordError
-from services.config import Config, Doors
+from services.config import Config, Doors, nats_door
 from services.embedded import EmbeddedNats, EmbeddedPostgres
 from services.supervisor.child import Say
 from services.waiting import either
@@ -47,8 +47,11 @@ class Servers:
                 raise result
         return Doors(
             database_url=self._postgres.url if self._postgres else self._config.database_url or "",
-            nats_url=self._nats.url if self._nats else self._config.nats_url or "",
+            nats_url=self._nats.url if self._nats else self._own_nats(),
         )
+
+    def _own_nats(self) -> str:
+        return nats_door(self._config, self._config.nats_url or "")
 
     async def watch(self, stop: asyncio.Event, changed: Callable[[], None]) -> None:
         """Start again what dies, until told to stop; `changed` is called again and again."""

@@ -16,7 +16,9 @@ import msgspec
 
 from domain.errors import CoordError
 from services import processes
-from services.config import Config, Doors, State
+from services.access.registry import Registry
+from services.access.roles import SERVICE_PREFIX
+from services.config import Config, Doors, State, address_of, credentials_of
 from services.embedded.nats import HOST, free_addresses, is_free
 from services.embedded.owner import make_data_dir
 from services.embedded.server import DataDirInUse, DirectoryLock
@@ -97,14 +99,19 @@ class Supervisor:
         environ = {
             **self._environ,
             "COORD_DATABASE_URL": doors.database_url,
-            "COORD_NATS_URL": doors.nats_url,
+            "COORD_NATS_URL": address_of(doors.nats_url),
             "COORD_HTTP_PORT": str(port),
         }
         for name, service in instances(self._counts).items():
             command = [*self._program, *service_arguments(self._config.data, service)]
-            child = Child(name, command, environ, life_fd, self._say)
+            child = Child(name, command, environ | self._credentials(service), life_fd, self._say)
             self._children[name] = child
             self._keeping.append(asyncio.create_task(child.run(self._changed)))
+
+    def _credentials(self, service: str) -> dict[str, str]:
+        """What names a service's own seed, and no other, where this data directory has one."""
+        own = Registry(self._config.data).seed_path(f"{SERVICE_PREFIX}{service}")
+        return {"COORD_CREDENTIALS": str(own)} if own.exists() else {}
 
     async def _until_ready(self, stop: asyncio.Event) -> None:
         """Wait until every service is ready or we are told to stop. Raises StartFailed."""
@@ -155,7 +162,7 @@ class Supervisor:
 
         if self._state is None or all(relay.pid is None for relay in self._instances("relay")):
             return
-        left = await standing.unpublished(self._state.database_url, self._state.nats_url, RELAY_TIMEOUT_S)
+        left = await standing.unpublished(self._state.database_url, self._state.nats_door, RELAY_TIMEOUT_S)
         if left:
             self._say(NAME, f"{left}; the relay goes on from there at the next start")
 
@@ -163,11 +170,13 @@ class Supervisor:
         return [child for name, child in self._children.items() if service_of(name) == service]
 
     def _write_state(self, doors: Doors) -> State:
+        credentials = credentials_of(doors.nats_url)
         self._state = State(
             pid=os.getpid(),
             created=processes.created(os.getpid()) or 0.0,
             database_url=doors.database_url,
-            nats_url=doors.nats_url,
+            nats_url=address_of(doors.nats_url),
+            credentials=None if credentials is None else str(credentials),
             http_url=self._http_url,
             services=self._pids(),
             started_at=datetime.now(UTC),

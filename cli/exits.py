@@ -31,6 +31,9 @@ _USAGE_CODES = {
 }  # fmt: skip
 _NOT_FOUND_CODES = {"not_found", "point_not_reached"}
 _UNAVAILABLE_CODES = {"not_running", "log_missing", "no_read_models", "state_unreadable"}
+_REJECTED_CODES = {
+    "not_permitted", "not_authorized", "identity_exists", "reserved_name", "file_exists", "in_use",
+}  # fmt: skip
 _FAULT_CODES = {"internal_error", "fold_failed", "unknown_event", "unreadable_event"}
 
 
@@ -45,7 +48,11 @@ def exit_code(error: CoordError) -> int:
         return NOT_FOUND
     if error.retryable or code in _UNAVAILABLE_CODES:
         return UNAVAILABLE
-    return REJECTED if isinstance(error, Rejection) or _came_over_the_wire(error) else FAULT
+    return (
+        REJECTED
+        if isinstance(error, Rejection) or code in _REJECTED_CODES or _came_over_the_wire(error)
+        else FAULT
+    )
 
 
 def refuse(error: CoordError, *, as_json: bool) -> int:

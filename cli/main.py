@@ -37,7 +37,10 @@ SECTIONS = {
         "backup": "cli.backup", "restore-backup": "cli.backup", "stream": "cli.stream",
         "migrate": "cli.migrate",
     },
-    "Set up": {"import": "cli.importing", "protocol": "cli.protocol", "completion": "cli.completion"},
+    "Set up": {
+        "access": "cli.access", "import": "cli.importing", "protocol": "cli.protocol", "mcp": "cli.mcp",
+        "completion": "cli.completion",
+    },
 }  # fmt: skip
 
 

@@ -56,6 +56,7 @@ async def connect(url: str, name: str, *, actor: str | None = None, patient: boo
             connect_timeout=CONNECT_TIMEOUT_S,
             pending_size=PENDING_BYTES,
             error_cb=on_error(client),
+            reconnected_cb=client.denials.let_in,
         )
     except NotAuthorized:
         await client.close()
@@ -73,7 +74,9 @@ def on_error(client: ForgivingClient) -> Callable[[Exception], Awaitable[None]]:
         if (denial := client.denials.take(error)) is not None:
             logger.warning("nats: %s", denial)
         elif client.is_connecting and turned_away(str(error)):
-            raise NotAuthorized(identity=client.denials.identity, why=str(error)) from error
+            raise client.denials.shut_out(str(error)) from error
+        elif turned_away(str(error)):
+            logger.error("nats: %s", client.denials.shut_out(str(error)))
         else:
             logger.warning("nats: %s", str(error) or type(error).__name__)
 

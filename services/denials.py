@@ -66,10 +66,16 @@ class Denials:
                     future.set_exception(self._denial("publish to", asked))
         return denial
 
-    def shut_out(self, why: str) -> None:
-        """The server has ended the connection, for good: nobody gets an answer any more."""
+    def shut_out(self, why: str) -> NotAuthorized:
+        """The server lets us in no more: until it does, nobody gets an answer."""
         self.count += 1
-        self._refuse_all(NotAuthorized(identity=self.identity, why=why))
+        end = NotAuthorized(identity=self.identity, why=why.removeprefix("nats: ").strip("'"))
+        self._refuse_all(end)
+        return end
+
+    async def let_in(self) -> None:
+        """The server has let us in again."""
+        self._end = None
 
     def _denial(self, what: str, subject: str) -> NotPermitted:
         return NotPermitted(identity=self.identity, what=what, subject=subject)

@@ -4,6 +4,7 @@ A nats-server can be told to send each command to its shard's subject, so that o
 `MAPPINGS`. The subject then has the same tokens at the same places, with the shard for the `cmd`. Pure.
 """
 
+from domain.errors import CoordError
 from services.wire import COMMAND_SUBJECTS
 
 SHARDS = 16
@@ -25,6 +26,13 @@ _FNV_OFFSET = 0x811C9DC5
 _FNV_PRIME = 0x01000193
 
 
+class WrongShard(CoordError):
+    code = "wrong_shard"
+    says = (
+        "{subject} is not where this project's commands go; use coord.<project>.cmd.<actor>.<verb>."
+    )
+
+
 def shard_of(project: str) -> int:
     """The shard of a project, as nats-server's mapping function `partition(16, …)` reckons it (FNV-1a)."""
     digest = _FNV_OFFSET
@@ -40,6 +48,16 @@ def mapped_subject(subject: str) -> str:
         return subject
     _, project, _, actor, context, verb = tokens
     return f"_coord.{project}.{shard_of(project)}.{actor}.{context}.{verb}"
+
+
+def check_shard(subject: str) -> None:
+    """Refuse a command that was sent, past the server's mapping, to a shard that is not its project's.
+
+    Raises WrongShard.
+    """
+    root, project, shard, *_ = subject.split(".")
+    if root == "_coord" and shard != str(shard_of(project)):
+        raise WrongShard(subject=subject)
 
 
 def shard_subjects(shard: int) -> str:

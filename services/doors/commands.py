@@ -17,7 +17,7 @@ from nats.errors import Error as NatsError
 from domain.errors import CoordError
 from services.metrics import WriterMetrics
 from services.requests import Request, Taker
-from services.shards import shard_of
+from services.shards import check_shard, shard_of
 from services.wire import (
     CAUSATION_HEADER,
     COMMAND_ID_HEADER,
@@ -72,6 +72,7 @@ class CommandDoor:
     def _read(self, message: Msg) -> Request:
         """Raises the CoordError that says what is wrong with the message."""
         address = parse_subject(message.subject)
+        check_shard(message.subject)
         headers = message.headers
         return Request(
             project=address.project,

@@ -31,6 +31,16 @@ class NotReloaded(CoordError):
     retryable = True
 
 
+class InUse(CoordError):
+    code = "in_use"
+    says = "{name} works with its key now; `coordctl down` first, and its key is made anew at the next start."
+
+
+def is_served(data: Path) -> bool:
+    """Whether a server runs on this data directory."""
+    return _server(data) is not None
+
+
 def reload_users(data: Path) -> bool:
     """Have the server of a data directory let in the identities that are recorded now, and nobody else.
 
@@ -38,7 +48,7 @@ def reload_users(data: Path) -> bool:
     then reads them when it is started. Raises NotReloaded.
     """
     path = data.absolute() / "nats" / "server.conf"
-    server = next((p for p in processes.named("nats-server") if str(path) in processes.arguments(p)), None)
+    server = _server(data)
     if server is None:
         return False
     settings = read_settings(path)
@@ -55,6 +65,11 @@ def reload_users(data: Path) -> bool:
             raise NotReloaded(timeout_s=RELOAD_TIMEOUT_S, log=str(data / "nats" / "server.log"))
         time.sleep(POLL_S)
     return True
+
+
+def _server(data: Path) -> psutil.Process | None:
+    path = str(data.absolute() / "nats" / "server.conf")
+    return next((p for p in processes.named("nats-server") if path in processes.arguments(p)), None)
 
 
 def _loaded_at(monitor: str) -> str | None:

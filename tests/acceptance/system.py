@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # psutil ships no types
 
+from services.config import State
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND_TIMEOUT_S = 90
 WAIT_S = 20
@@ -52,6 +54,13 @@ class System:
     def state(self) -> dict[str, Any]:
         state: dict[str, Any] = json.loads((self.data / "state.json").read_text())
         return state
+
+    @property
+    def nats_url(self) -> str:
+        """With the local operator's credentials, for `connect`."""
+        state = State.load(self.data)
+        assert state is not None
+        return state.nats_door
 
     def pid(self, service: str) -> int | None:
         pid: int | None = self.state["services"].get(service)

@@ -107,7 +107,7 @@ def _with_stream(system: System, look: Callable[[StreamInfo], Any], *, delete: b
     """What there is of the stream; None if there is none."""
 
     async def run() -> Any:
-        client = await connect(system.state["nats_url"], "test")
+        client = await connect(system.nats_url, "test")
         try:
             jetstream = client.jetstream()
             found = look(await jetstream.stream_info(STREAM))

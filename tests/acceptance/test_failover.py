@@ -5,10 +5,10 @@ import os
 import signal
 from pathlib import Path
 
-import nats
 import psycopg
 
 from services.caller import Caller
+from services.connection import connect
 from services.doors.reports import gather
 from services.shards import SHARDS, shard_of
 from tests.acceptance.system import System, eventually
@@ -23,7 +23,7 @@ def owned(system: System) -> dict[str, int]:
     """How many shards each writer decides that answers."""
 
     async def asking() -> dict[str, int]:
-        client = await nats.connect(system.state["nats_url"])
+        client = await connect(system.nats_url, "test")
         reports = await gather(client)
         await client.close()
         names = {pid: name for name, pid in system.state["services"].items()}
@@ -37,7 +37,7 @@ def enqueue_everywhere(system: System, number: int) -> None:
     """One task in each project, as patient callers do it."""
 
     async def one(project: str) -> None:
-        async with Caller(system.state["nats_url"], project, "op", patience_s=PATIENCE_S) as caller:
+        async with Caller(system.nats_url, project, "op", patience_s=PATIENCE_S) as caller:
             await caller.ask("task.enqueue", {"title": "Scene", "id": f"t{number}"})
 
     async def asking() -> None:

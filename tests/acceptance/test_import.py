@@ -109,7 +109,7 @@ def test_a_fleet_works_a_real_export_to_the_end_once_and_in_order(system: System
     report = imported(system, "real", str(EXPORT))
     assert (report["new"], report["open"], report["notes"]) == (len(issues), len(open_ones), [])
 
-    asyncio.run(work_to_the_end(system.state["nats_url"], "real", len(open_ones)))
+    asyncio.run(work_to_the_end(system.nats_url, "real", len(open_ones)))
 
     claimed_at, completed_at = {}, {}
     for place, (name, data) in enumerate(events(system, "real")):

@@ -40,7 +40,7 @@ def ask(system: System, number: int, *, patience_s: float = 0, large: bool = Fal
     fields = {"title": f"{number}", "input": os.urandom(LARGE_BYTES).hex() if large else None}
 
     async def asking() -> int | None:
-        async with Caller(system.state["nats_url"], PROJECT, "operator", patience_s=patience_s) as operator:
+        async with Caller(system.nats_url, PROJECT, "operator", patience_s=patience_s) as operator:
             return (await operator.ask("task.enqueue", fields, command_id=f"c{number}")).sequence
 
     return asyncio.run(asking())
@@ -172,7 +172,7 @@ def test_whoever_is_told_to_stop_answers_all_that_it_carried_out_and_carries_not
     data: Path,
 ) -> None:
     async def story(system: System) -> None:
-        crowd = Crowd(system.state["nats_url"])
+        crowd = Crowd(system.nats_url)
         crowd.begin("first")
         await crowd.until_more()
         os.kill(system.state["services"]["writer"], signal.SIGTERM)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from services.embedded.nats import USER, Login, Settings, Storage, binary, free_addresses, is_healthy
+from services.embedded.nats import Authorization, Settings, Storage, binary, free_addresses, is_healthy
 
 NODES = 3
+USER = "coordctl"
 PASSWORD = "p-of-the-cluster"
 WAIT_S = 30.0
 POLL_S = 0.05
@@ -44,7 +45,7 @@ class Node:
         settings = Settings(
             listen=self.address,
             http=self.monitor,
-            authorization=Login(USER, PASSWORD),
+            authorization=Authorization(),
             jetstream=Storage(str(self._folder / "jetstream")),
             log_file=str(self._folder / "server.log"),
             server_name=self.name,
@@ -54,7 +55,9 @@ class Node:
             "listen": self.route,
             "routes": [f"nats://{route}" for route in routes],
         }
-        self._config.write_bytes(msgspec.json.encode(msgspec.to_builtins(settings) | {"cluster": cluster}))
+        login = {"user": USER, "password": PASSWORD}  # as an operator's own servers may have it
+        own = {"cluster": cluster, "authorization": login}
+        self._config.write_bytes(msgspec.json.encode(msgspec.to_builtins(settings) | own))
 
     def start(self) -> None:
         self._process = subprocess.Popen([binary(), "-c", self._config])

@@ -3,10 +3,10 @@
 import asyncio
 from pathlib import Path
 
-import nats
 from nats.js.api import StreamConfig
 
 from services.config import STATE_FILE, Config
+from services.connection import connect
 from services.doctor import Check, examine
 from services.embedded import EmbeddedNats
 from services.embedded.nats import free_addresses
@@ -50,7 +50,7 @@ def test_a_stream_that_takes_other_subjects_is_found(
     data: Path, database_url: str, fresh_nats: EmbeddedNats
 ) -> None:
     async def spoil() -> None:
-        client = await nats.connect(fresh_nats.url)
+        client = await connect(fresh_nats.url, "test")
         await client.jetstream().add_stream(StreamConfig(name=STREAM, subjects=["elsewhere.>"]))
         await client.close()
 

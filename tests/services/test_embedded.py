@@ -1,6 +1,7 @@
 """The embedded servers: start, crash, start again, and leave nothing behind."""
 
 import asyncio
+import json
 import os
 import pwd
 import shutil
@@ -14,16 +15,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-import nats
-import nats.errors
 import psutil
 import psycopg
 import pytest
 from nats.aio.client import Client
 
+from services.access.keys import new_seed
+from services.config import signed
+from services.connection import connect as connect_nats
 from services.embedded import EmbeddedNats, EmbeddedPostgres
 from services.embedded.owner import DataDirInHome, DataDirUnreachable
 from services.embedded.server import DataDirInUse, ServerFailed
+from services.errors import NotAuthorized
+from services.files import write_private
 
 Server = EmbeddedPostgres | EmbeddedNats
 
@@ -76,7 +80,7 @@ def query(url: str, statement: str) -> list[tuple[object, ...]]:
 
 
 async def connect(url: str) -> Client:
-    return await nats.connect(url, allow_reconnect=False, connect_timeout=5)
+    return await connect_nats(url, "test")
 
 
 async def publish(url: str, subject: str, payload: bytes) -> None:
@@ -283,7 +287,7 @@ def test_nats_started_anew_on_its_data_has_the_same_url(fresh_nats: EmbeddedNats
     again = EmbeddedNats(data)
     again.start()
     try:
-        assert again.url == fresh_nats.url
+        assert again.address == fresh_nats.address
     finally:
         again.stop()
 
@@ -298,10 +302,28 @@ def test_nats_moves_to_another_port_when_a_stranger_took_its_own(fresh_nats: Emb
         asyncio.run(publish(fresh_nats.url, "kept", b"still works"))
 
 
-def test_nats_turns_away_whoever_has_no_password(fresh_nats: EmbeddedNats) -> None:
-    stranger = "nats://" + fresh_nats.url.rpartition("@")[2]
-    with pytest.raises(nats.errors.Error, match="Authorization"):
-        asyncio.run(connect(stranger))
+def test_nats_turns_away_whoever_has_no_key_that_it_knows(fresh_nats: EmbeddedNats, data: Path) -> None:
+    stranger = data / "stranger.nk"
+    write_private(stranger, new_seed().encode())
+    for url in (fresh_nats.address, signed(fresh_nats.address, stranger)):
+        with pytest.raises(NotAuthorized, match="COORD_CREDENTIALS"):
+            asyncio.run(connect(url))
+
+
+def test_nats_of_an_earlier_version_has_keys_after_its_next_start(
+    fresh_nats: EmbeddedNats, data: Path
+) -> None:
+    fresh_nats.stop()
+    conf = data / "nats" / "server.conf"
+    old = json.loads(conf.read_text()) | {"authorization": {"user": "coordctl", "password": "old"}}
+    conf.write_text(json.dumps(old))
+    address = fresh_nats.address
+    fresh_nats.start()
+    assert fresh_nats.address == address
+    assert "old" not in conf.read_text()
+    asyncio.run(publish(fresh_nats.url, "kept", b"still works"))
+    with pytest.raises(NotAuthorized):
+        asyncio.run(connect(f"nats://coordctl:old@{address.removeprefix('nats://')}"))
 
 
 def test_nats_listens_on_loopback_alone(fresh_nats: EmbeddedNats) -> None:

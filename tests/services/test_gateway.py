@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from http.client import HTTPConnection
 from typing import Any
 
-import nats
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +15,7 @@ from domain.errors import CoordError
 from services import health, wiring
 from services.caller import Caller
 from services.config import Doors
+from services.connection import connect
 from services.doors.reports import Report
 from services.doors.views import read_message
 from services.embedded import EmbeddedNats
@@ -89,7 +89,7 @@ def test_all_parts_are_ready_and_the_metrics_tell_of_the_whole_system(
             async with Caller(fresh_nats.url, PROJECT, "operator") as caller:
                 await caller.ask("agent.spawn", {"agent": "a1", "persona": "plot"})
                 answer = await caller.ask("task.enqueue", {"title": "Outline act two"})
-            client = await nats.connect(fresh_nats.url)
+            client = await connect(fresh_nats.url, "test")
             question = json.dumps({"min_position": answer.position, "wait_s": 10}).encode()
             reply = await client.request(f"coord.{PROJECT}.get.queue", question, timeout=PATIENCE_S)
             await client.close()
@@ -151,7 +151,7 @@ def test_a_gateway_without_a_database_says_so_and_goes_on(nats_url: str) -> None
             status, text = await get(port, "/metrics")
             assert status == 200
             assert 'coordctl_part_up{part="postgres"} 0.0' in text
-            client = await nats.connect(nats_url)
+            client = await connect(nats_url, "test")
             reply = await client.request(f"coord.{PROJECT}.get.queue", b"", timeout=PATIENCE_S)
             await client.close()
             assert json.loads(reply.data)["error"]["code"] == "unavailable"
@@ -166,7 +166,7 @@ def test_reads_that_cannot_be_answered_are_refused_with_a_code_and_answered_only
     async def story() -> None:
         doors = Doors(database_url=database_url, nats_url=fresh_nats.url)
         async with system(doors, "projector", "gateway"):
-            client = await nats.connect(fresh_nats.url)
+            client = await connect(fresh_nats.url, "test")
 
             async def code(view: str, payload: bytes) -> str:
                 reply = await client.request(f"coord.{PROJECT}.get.{view}", payload, timeout=PATIENCE_S)

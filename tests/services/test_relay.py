@@ -11,16 +11,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import nats
 import pytest
 from eventsourcing.persistence import StoredEvent
 from hypothesis import given
 from hypothesis import strategies as st
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js.api import StreamInfo
 
+from services.config import servers
+from services.connection import login
 from services.embedded import EmbeddedNats
 from services.log import EventLog, LogConflict
+from services.nats_client import ForgivingClient
 from services.publisher import Publisher, PublishRefused
 from services.publisher import connected as publishing
 from services.relay import STREAM, Relay, subject_of
@@ -76,8 +79,9 @@ async def connected(url: str) -> AsyncIterator[Client]:
     async def ignore(_: Exception) -> None:
         """Servers are killed here on purpose."""
 
-    client = await nats.connect(
-        url.split(","), max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=ignore
+    client = ForgivingClient()
+    await client.open(
+        servers(url), **login(url), max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=ignore
     )
     try:
         yield client
@@ -89,7 +93,7 @@ async def info_of(client: Client) -> StreamInfo | None:
     """The stream as it is; None when it or its server cannot be asked."""
     try:
         return await client.jetstream(timeout=2).stream_info(STREAM)
-    except nats.errors.Error:
+    except NatsError:
         return None
 
 

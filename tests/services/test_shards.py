@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import nats
 import psycopg
 import pytest
 from nats.aio.msg import Msg
@@ -17,9 +16,10 @@ from nats.aio.msg import Msg
 from domain.messages import SYSTEM_PROJECT, TICKER
 from services.caller import Caller, Refused
 from services.config import Doors
+from services.connection import connect
 from services.doors.reports import Report, gather
 from services.embedded import EmbeddedNats
-from services.embedded.nats import Login, Settings, Storage, binary, free_addresses, is_healthy
+from services.embedded.nats import Authorization, Settings, Storage, binary, free_addresses, is_healthy
 from services.health import Part, _writer
 from services.log import EventLog
 from services.shards import MAPPED_SUBJECTS, SHARDS, shard_of
@@ -66,7 +66,7 @@ class Site:
 
     async def owned(self) -> list[int]:
         """How many shards each process decides."""
-        client = await nats.connect(self.doors.nats_url)
+        client = await connect(self.doors.nats_url, "test")
         try:
             return sorted(len(report.shards) for report in await gather(client))
         finally:
@@ -87,11 +87,12 @@ def plain_nats(folder: Path) -> Iterator[str]:
     """A server of the operator's own, which maps nothing."""
     client, monitor = free_addresses()
     settings = Settings(
-        listen=client, http=monitor, authorization=Login("u", "p"), mappings={},
+        listen=client, http=monitor, authorization=Authorization(), mappings={},
         jetstream=Storage(str(folder / "jetstream")), log_file=str(folder / "server.log"),
     )  # fmt: skip
     path = folder / "plain.conf"
-    path.write_bytes(msgspec.json.encode(settings))
+    login = {"user": "u", "password": "p"}
+    path.write_bytes(msgspec.json.encode(msgspec.to_builtins(settings) | {"authorization": login}))
     server = subprocess.Popen([binary(), "-c", str(path)], stderr=subprocess.DEVNULL)
     try:
         asyncio.run(until(lambda: is_healthy(monitor)))
@@ -109,7 +110,7 @@ async def crowd(site: Site, project: str) -> None:
 
 def test_a_shard_is_what_the_server_reckons(nats_url: str) -> None:
     async def story() -> list[list[str]]:
-        client = await nats.connect(nats_url)
+        client = await connect(nats_url, "test")
         arrived: list[list[str]] = []
 
         async def note(message: Msg) -> None:

@@ -1,44 +1,46 @@
 """The projector against a real Postgres: tables hold what the log says, whatever happens meanwhile."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Flag
-from threading import Thread
 from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
 from domain.messages import Recorded
 from projections.framework import FoldFailed, Projection, Row, on
-from services.checkpoints import cut
 from services.embedded import EmbeddedPostgres
 from services.fold_code import fold_code
 from services.folding import Folder, RowCache
 from services.listing import query
 from services.log import EventLog
 from services.projector import Projector
-from services.rebuild import Progress, RebuildBlocked, RebuildRunning, rebuild
 from services.replay import replay
 from services.tables import Table, connected
 from services.tracking import (
     PROJECTED,
-    NoReadModels,
     ProjectionChanged,
     Tracked,
-    advance,
     reached,
     set_up,
-    tracked,
 )
-from services.travel import Travel
 from services.verify import verify
+from tests.services.projecting import (
+    WAIT_S,
+    eventually,
+    positions,
+    project,
+    running,
+    select,
+    standing,
+    thorough,
+)
 from tests.services.sample import (
     ALL,
     BEGAN,
@@ -54,88 +56,6 @@ from tests.services.sample import (
     stored,
     stores,
 )
-
-WAIT_S = 30
-
-thorough = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def project(
-    log: EventLog, url: str, projections: Sequence[Projection[Any]] = ALL, batch_events: int = 100
-) -> Projector:
-    """Bring the read models up to date."""
-    projector = Projector(log, CODEC, url, projections, batch_events=batch_events)
-    projector.catch_up()
-    return projector
-
-
-@contextmanager
-def running(
-    log: EventLog, url: str, projections: Sequence[Projection[Any]] = ALL, batch_events: int = 20
-) -> Iterator[Projector]:
-    """A projector at work in a thread; what it raised is raised here."""
-    projector, stop, failures = Projector(log, CODEC, url, projections, batch_events=batch_events), Flag(), []
-
-    def run() -> None:
-        try:
-            projector.run(stop)
-        except Exception as error:  # noqa: BLE001  # raised below, in the thread of the test
-            failures.append(error)
-
-    thread = Thread(target=run)
-    thread.start()
-    try:
-        yield projector
-    finally:
-        stop.set()
-        thread.join(WAIT_S)
-    assert not thread.is_alive()
-    if failures:
-        raise failures[0]
-
-
-@contextmanager
-def writing(log: EventLog) -> Iterator[None]:
-    """Events are appended all the time, by a thread."""
-    done = Flag()
-
-    def write() -> None:
-        for n in range(10_000):
-            if done.is_set():
-                return
-            append(log, "p", stores(5, first=n % 100))
-
-    thread = Thread(target=write)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join(WAIT_S)
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def standing(url: str) -> dict[str, Tracked]:
-    with connected(url) as connection:
-        return tracked(connection)
-
-
-def positions(url: str) -> set[int]:
-    try:
-        return {each.position for each in standing(url).values()}
-    except NoReadModels:  # no projector has come so far
-        return set()
-
-
-def select(url: str, statement: Any) -> list[Any]:
-    with connected(url) as connection:
-        return connection.execute(statement).fetchall()
 
 
 class Inner(Struct, frozen=True):
@@ -462,99 +382,6 @@ def test_a_changed_row_needs_a_new_version(log: EventLog, database_url: str) -> 
     forgotten = Projection(name="items", version=1, row=NewItemRow, key=("item",), folds=())
     with pytest.raises(ProjectionChanged, match="items"):
         project(log, database_url, [forgotten])
-
-
-def test_a_rebuild_beside_a_busy_projector_ends_with_exact_rows(log: EventLog, database_url: str) -> None:
-    append(log, "p", stores(300))
-    project(log, database_url)
-    seen: list[Progress] = []
-    with running(log, database_url, batch_events=10), writing(log):
-        for _ in range(3):
-            for projection in ALL:
-                assert rebuild(log, CODEC, database_url, [projection], progress=seen.append, batch_events=40)
-    project(log, database_url)
-    assert verify(log, CODEC, database_url, ALL) == []
-    assert standing(database_url)["items"].table_name == "items_v1_2"
-    assert all(progress.position <= progress.target for progress in seen)
-    tables = select(database_url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'coord'")
-    assert tables == [(2 * len(ALL) + 5,)]  # the log, its migrations, the tracking table, checkpoints, layers
-
-
-def test_a_rebuild_that_is_stopped_leaves_the_old_table_in_place(log: EventLog, database_url: str) -> None:
-    append(log, "p", stores(50))
-    project(log, database_url)
-    before, stop = standing(database_url), Flag()
-
-    def stop_now(_: Progress) -> None:
-        stop.set()
-
-    assert not rebuild(log, CODEC, database_url, [ITEMS], progress=stop_now, stop=stop, batch_events=10)
-    assert standing(database_url) == before
-    assert select(database_url, "SELECT to_regclass('coord.items_v1_2')") == [(None,)]
-    assert verify(log, CODEC, database_url, ALL) == []
-
-
-def test_only_one_rebuild_of_a_projection_runs(log: EventLog, database_url: str) -> None:
-    append(log, "p", stores(5))
-    project(log, database_url)
-
-    def rebuild_again(_: Progress) -> None:
-        with pytest.raises(RebuildRunning, match="items"):
-            rebuild(log, CODEC, database_url, [ITEMS])
-
-    assert rebuild(log, CODEC, database_url, [ITEMS], progress=rebuild_again)
-
-
-def test_a_rebuild_gives_way_to_readers_that_hold_on_to_the_old_table(
-    log: EventLog, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.rebuild._SWAP_ATTEMPTS", 1)
-    append(log, "p", stores(5))
-    project(log, database_url)
-    with psycopg.connect(database_url) as reader:
-        reader.execute("SELECT * FROM coord.items")
-        append(log, "p", stores(5))
-        with pytest.raises(RebuildBlocked, match="items"):
-            rebuild(log, CODEC, database_url, [ITEMS])
-        project(log, database_url)
-    assert verify(log, CODEC, database_url, ALL) == []
-    assert rebuild(log, CODEC, database_url, [ITEMS])
-
-
-def test_a_rebuild_that_had_to_try_again_for_readers_ends_with_exact_rows(
-    log: EventLog, database_url: str
-) -> None:
-    def waits(mode: str) -> list[Any]:
-        return select(
-            database_url, f"SELECT waitstart FROM pg_locks WHERE mode = '{mode}' AND waitstart IS NOT NULL"
-        )
-
-    append(log, "p", stores(5))
-    project(log, database_url)
-    with connected(database_url) as connection:
-        cut(connection, ALL)
-    rebuilding = Thread(target=rebuild, args=(log, CODEC, database_url, [SHELVES]))
-    with psycopg.connect(database_url) as reader:
-        reader.execute("SELECT * FROM coord.shelves")
-        with connected(database_url) as projector, projector.transaction():
-            tracked(projector, ["shelves"], lock=True)
-            rebuilding.start()
-            eventually(lambda: waits("ShareLock") != [])  # for the tracking row
-            append(log, "p", stores(5, first=3))
-            batch = [CODEC.decode(row) for row in log.read(5, 10)]
-            folder = Folder(Table(SHELVES, "shelves_v1"))
-            folder.write(projector, folder.prepare(projector, SHELVES.touches(batch)), 10)
-            advance(projector, ["shelves"], 10)
-        eventually(lambda: waits("AccessExclusiveLock") != [])
-        first_wait = waits("AccessExclusiveLock")
-        eventually(lambda: waits("AccessExclusiveLock") not in ([], first_wait))
-    rebuilding.join(WAIT_S)
-    assert standing(database_url)["shelves"].table_name == "shelves_v1_2"
-    project(log, database_url)
-    assert verify(log, CODEC, database_url, ALL) == []
-    with connected(database_url) as connection:
-        past = Travel(log, CODEC, connection).rows(SHELVES, "p", 5)
-    assert past == replay(log, CODEC, [SHELVES], "p", 5)["shelves"]
 
 
 def test_a_row_that_did_not_change_is_not_written_again(log: EventLog, database_url: str) -> None:

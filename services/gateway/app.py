@@ -29,6 +29,8 @@ from services.gateway.tokens import Tokens
 from services.health import Health, check
 from services.link import Link
 from services.log import EventLog
+from services.mcp.door import PATH as MCP_PATH
+from services.mcp.door import McpDoor
 from services.metrics import GatewayMetrics
 from services.reads import Reads
 
@@ -65,7 +67,9 @@ class Gateway:
         self._log = EventLog(database_url)
         self._live = Live(self._log)
         lists = Lists(database_url, self._log, reads)
-        self._api = Api(self._entry, Asker(link), lists, self._live, self._denied)
+        asker = Asker(link)
+        self._mcp = McpDoor(self._entry, asker, reads, link, database_url)
+        self._api = Api(self._entry, asker, lists, self._live, self._denied)
         self._asking: asyncio.Task[Health] | None = None
         self._asked_at = 0.0
 
@@ -74,6 +78,7 @@ class Gateway:
         routes = [Route(path, self._counted(path, handler)) for path, handler in handlers.items()]
         for path, methods, handler in self._api.routes():
             routes.append(Route(path, self._counted(path, handler), methods=methods))
+        routes.append(Route(MCP_PATH, self._mcp))
         app = Starlette(
             routes=routes,
             middleware=[Middleware(Guard, names=self._names, denied=self._denied)],
@@ -84,6 +89,7 @@ class Gateway:
 
     async def close(self) -> None:
         """End the streams, and answer what was asked."""
+        await self._mcp.close()
         await self._live.close()
         self._api.close()
         self._log.close()

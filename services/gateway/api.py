@@ -61,7 +61,7 @@ class Api:
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="http")
 
     def routes(self) -> list[tuple[str, list[str], Handler]]:
-        """Paths, methods and handlers, in the order to try them. Whoever calls them tells their CoordErrors."""
+        """Paths, methods and handlers, in the order to try them. Whoever calls one tells its CoordErrors."""
         return [
             ("/api/openapi.json", ["GET"], self._describe),
             (STREAM, ["GET"], self._stream),

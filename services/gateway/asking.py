@@ -40,9 +40,8 @@ _NO_RESPONDERS = "503"
 class Asker:
     """Sends commands for whomever the gateway let in."""
 
-    def __init__(self, link: Link, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self._patience_s = patience_s
         self._place = f"gateway-{secrets.token_hex(8)}"
         self._numbers = count()
         self._waiting: dict[str, asyncio.Future[Msg]] = {}
@@ -69,7 +68,7 @@ class Asker:
     async def _persist(self, subject: str, payload: bytes, headers: dict[str, str], wait_s: float) -> Answer:
         timeout_s = WAITING_ATTEMPT_TIMEOUT_S if wait_s else ATTEMPT_TIMEOUT_S
         loop = asyncio.get_running_loop()
-        give_up, backoff_s = loop.time() + self._patience_s + wait_s, FIRST_BACKOFF_S
+        give_up, backoff_s = loop.time() + PATIENCE_S + wait_s, FIRST_BACKOFF_S
         while True:
             try:
                 return await self._once(subject, payload, headers, timeout_s)

@@ -70,9 +70,7 @@ class WrongMediaType(CoordError):
 
 class BadCursor(CoordError):
     code = "bad_cursor"
-    says = (
-        "This list gave no such cursor with these parameters; ask for the first page again."
-    )
+    says = "This list gave no such cursor with these parameters; ask for the first page again."
 
 
 class TooManyListeners(CoordError):

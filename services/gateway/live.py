@@ -37,9 +37,7 @@ logger = logging.getLogger(__name__)
 
 class FellBehind(CoordError):
     code = "fell_behind"
-    says = (
-        "You took events more slowly than they happened; connect again with Last-Event-ID to go on."
-    )
+    says = "You took events more slowly than they happened; connect again with Last-Event-ID to go on."
     retryable = True
 
 

@@ -29,7 +29,8 @@ _CODES: Mapping[int, tuple[str, ...]] = {
     409: (
         "agent_exists", "agent_limit_reached", "agent_terminated", "bookmark_limit_reached",
         "dependency_cycle", "handoff_not_yours", "handoff_open", "handoff_wrong_state", "inside_command",
-        "invalid_bookmark", "invalid_command", "invalid_plan", "invalid_setting", "persona_exists",
+        "invalid_bookmark", "invalid_command", "invalid_plan", "invalid_setting", "not_yet_visible",
+        "persona_exists",
         "project_differs", "project_exists", "rejected", "reserved_project", "stale_fence",
         "task_does_not_fit", "task_exists", "task_not_claimable", "wrong_state",
     ),
@@ -42,9 +43,9 @@ _CODES: Mapping[int, tuple[str, ...]] = {
         "unreadable_event",
     ),
     503: (
-        "busy", "closing", "fell_behind", "log_conflict", "log_full", "log_missing", "log_unavailable", "no_read_models",
-        "not_authorized", "not_yet_visible", "rows_missing", "too_many_commands",
-        "too_many_listeners", "unavailable",
+        "busy", "closing", "fell_behind", "log_conflict", "log_full", "log_missing", "log_unavailable",
+        "no_read_models", "not_authorized", "public_without_tokens", "rows_missing", "too_many_commands",
+        "too_many_listeners", "too_many_tokens", "unavailable",
     ),
     504: ("sql_timed_out", "timed_out"),
 }  # fmt: skip

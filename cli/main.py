@@ -38,7 +38,8 @@ SECTIONS = {
         "migrate": "cli.migrate",
     },
     "Set up": {
-        "access": "cli.access", "import": "cli.importing", "protocol": "cli.protocol", "mcp": "cli.mcp",
+        "access": "cli.access", "import": "cli.importing", "protocol": "cli.protocol",
+        "openapi": "cli.openapi", "mcp": "cli.mcp",
         "completion": "cli.completion",
     },
 }  # fmt: skip

@@ -16,7 +16,7 @@ from uuid import uuid4
 import msgspec
 
 from coord.bus import PATIENCE_S, Bus, credentials_in, seed_of
-from coord.errors import CoordError, NotConfigured, Rejected, Unavailable
+from coord.errors import Away, CoordError, NotConfigured, Rejected, Unavailable
 from coord.events import Events
 from coord.leases import Keeper
 from coord.offers import Offers
@@ -27,6 +27,7 @@ from coord.task import Task
 from coord.work import CLAIM_WAIT_S, Work
 
 CLOSE_TIMEOUT_S = 10.0
+OUTBOX_CONNECT_S = 2.0
 OUTBOX_PATIENCE_S = 3.0
 """How long a command is tried that could wait in the outbox instead."""
 
@@ -74,7 +75,7 @@ class Client:
         if self._outbox_path is not None:
             self._outbox = Outbox(self._outbox_path, Owner(self.project, self.agent))
         try:
-            await self.bus.open(PATIENCE_S if self._outbox is None else 0.0)
+            await self._open_bus()
             if self._outbox is not None:
                 self._sender = Sender(self._outbox, self.bus, self._send, self._on_conflict)
                 self._start(self._sender.run())
@@ -289,6 +290,15 @@ class Client:
             await self.tell("task.release", {"task": task.id, "fence": task.fence, "reason": reason})
         except Rejected as error:
             logger.info("task %s is out of our hands: %s", task.id, error)
+
+    async def _open_bus(self) -> None:
+        if self._outbox is None:
+            await self.bus.open(PATIENCE_S)
+            return
+        try:
+            await self.bus.open(OUTBOX_CONNECT_S)
+        except Away as error:
+            logger.warning("working offline: %s", error)
 
     def _start(self, running: Coroutine[Any, Any, None]) -> None:
         self._background.append(asyncio.create_task(running))

@@ -112,6 +112,7 @@ class Work:
                 wait_s = min(wait_s, max(began + self._idle_s - loop.time(), 0.0))
             try:
                 await self._client.bus.until_connected()
+                await self._client.flush()  # what was asked before, such as to be spawned, is done before
                 brief = await self._held() or await self._offered() or await self._claimed(wait_s)
             except (AgentTerminated, UnknownAgent) as error:
                 if error.code == "agent_terminated" and error.facts.get("reason") not in _PASSED:

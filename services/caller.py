@@ -18,6 +18,7 @@ from nats.errors import NoRespondersError
 from domain.errors import CoordError
 from services.connection import connect
 from services.errors import TimedOut, Unavailable
+from services.link import disconnect
 from services.wire import COMMAND_ID_HEADER, TRACE_HEADER, command_subject
 
 ATTEMPT_TIMEOUT_S = 2.0
@@ -66,7 +67,7 @@ class Caller:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._nats is not None:
-            await self._nats.close()
+            await disconnect(self._nats)
 
     async def ask(
         self,

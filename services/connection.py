@@ -8,6 +8,7 @@ may ask for a user and a password instead.
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -59,7 +60,8 @@ async def connect(url: str, name: str, *, actor: str | None = None, patient: boo
             reconnected_cb=client.denials.let_in,
         )
     except NotAuthorized:
-        await client.close()
+        with suppress(OSError, RuntimeError):  # the server has closed it already
+            await client.close()
         raise
     except (NoServersError, OSError, TimeoutError) as error:
         raise Unavailable(what="NATS", why=str(error) or type(error).__name__) from error
@@ -73,7 +75,7 @@ def on_error(client: ForgivingClient) -> Callable[[Exception], Awaitable[None]]:
     async def take(error: Exception) -> None:
         if (denial := client.denials.take(error)) is not None:
             logger.warning("nats: %s", denial)
-        elif client.is_connecting and turned_away(str(error)):
+        elif turned_away(str(error)) and not client.arrived:
             raise client.denials.shut_out(str(error)) from error
         elif turned_away(str(error)):
             logger.error("nats: %s", client.denials.shut_out(str(error)))

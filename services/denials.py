@@ -5,9 +5,10 @@ The server names the subject, in its own letters and as it has mapped it. Pure.
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from domain.errors import CoordError
 from services.errors import NotAuthorized, NotPermitted
 from services.shards import mapped_subject
 
@@ -28,14 +29,14 @@ class Denials:
         self.identity = "This login"
         self._waiting: dict[str, dict[asyncio.Future[None], str]] = {}
         self._inbox = ""
-        self._end: NotPermitted | NotAuthorized | None = None
+        self._end: Callable[[], CoordError] | None = None
 
     @contextmanager
     def watching(self, subject: str, inbox: str) -> Iterator[asyncio.Future[None]]:
         """A future that fails with NotPermitted when this request, or hearing its answer, is denied."""
         denied: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._end is not None:
-            denied.set_exception(self._end)
+            denied.set_exception(self._end())
         self._inbox = inbox.lower()
         names = {subject.lower(), mapped_subject(subject).lower()}
         for name in names:
@@ -59,7 +60,7 @@ class Denials:
         listening, subject = found[1].lower() == "subscription", found[2].lower()
         denial = self._denial("subscribe to" if listening else "publish to", found[2])
         if listening and self._inbox and subject.startswith(self._inbox):
-            self._refuse_all(denial)
+            self._refuse_all(lambda: self._denial("subscribe to", found[2]))
         elif not listening:
             for future, asked in self._waiting.get(subject, {}).items():
                 if not future.done():
@@ -69,9 +70,13 @@ class Denials:
     def shut_out(self, why: str) -> NotAuthorized:
         """The server lets us in no more: until it does, nobody gets an answer."""
         self.count += 1
-        end = NotAuthorized(identity=self.identity, why=why.removeprefix("nats: ").strip("'"))
+        said = why.removeprefix("nats: ").strip("'")
+
+        def end() -> NotAuthorized:
+            return NotAuthorized(identity=self.identity, why=said)
+
         self._refuse_all(end)
-        return end
+        return end()
 
     async def let_in(self) -> None:
         """The server has let us in again."""
@@ -80,8 +85,9 @@ class Denials:
     def _denial(self, what: str, subject: str) -> NotPermitted:
         return NotPermitted(identity=self.identity, what=what, subject=subject)
 
-    def _refuse_all(self, end: NotPermitted | NotAuthorized) -> None:
+    def _refuse_all(self, end: Callable[[], CoordError]) -> None:
+        """Each gets an error of its own: one that is raised twice would tell of both."""
         self._end = end
         for future in {each for waiting in self._waiting.values() for each in waiting}:
             if not future.done():
-                future.set_exception(end)
+                future.set_exception(end())

@@ -34,10 +34,13 @@ class ForgivingClient(Client):
         super().__init__()
         self._ps = ForgivingParser(self)
         self.denials = Denials()
+        self.arrived = False
+        """Whether there has been a connection; from then on it is mended, and not given up."""
 
     async def open(self, servers: list[str], **options: Any) -> None:
         """As `connect`, for options that are gathered from several places."""
         await self.connect(servers, **options)
+        self.arrived = True
 
     async def request(
         self,

@@ -119,9 +119,13 @@ def _projector(own: str) -> Permissions:
 
 
 def _gateway(own: str) -> Permissions:
-    """It acts for everybody who has a token, so it may send any command; and events come to it to be told."""
+    """It acts for everybody who has a token, so it may send any command; and events come to it to be told.
+
+    Of the stream it reads how far it is, for readiness.
+    """
+    asks = [f"$JS.API.STREAM.{what}.{_STREAM}" for what in ("INFO", "MSG.GET")]
     return Permissions(
-        publish=Subjects([COMMAND_SUBJECTS, MAPPED_SUBJECTS, VIEW_SUBJECTS, REPORTS, INBOXES]),
+        publish=Subjects([COMMAND_SUBJECTS, MAPPED_SUBJECTS, VIEW_SUBJECTS, REPORTS, INBOXES, *asks]),
         subscribe=Subjects([VIEW_SUBJECTS, *_asked("gateway"), EVENTS, INBOXES, own]),
     )
 

@@ -32,7 +32,15 @@ from services.wire import (
     parse_trace,
 )
 
+REFUSALS = "refused"
+"""Below an actor's inbox: where it is told of commands that cannot be answered where they asked for it."""
+
 logger = logging.getLogger(__name__)
+
+
+class ForeignReplySubject(CoordError):
+    code = "foreign_reply_subject"
+    says = "Answers to a command go only to {inbox}, the inbox of its actor; nothing was done."
 
 
 class CommandDoor:
@@ -61,6 +69,9 @@ class CommandDoor:
         await self._outbox.flush()
 
     async def _receive(self, message: Msg) -> None:
+        if message.reply and not may_answer(message.reply, own_inbox(message)):
+            self._refuse_reply(message)
+            return
         try:
             request = self._read(message)
         except CoordError as error:
@@ -86,14 +97,21 @@ class CommandDoor:
         )
 
     def _reply(self, message: Msg, answer: bytes) -> None:
-        if not message.reply:
-            return
-        actor = message.subject.split(".")[3]
-        if not may_answer(message.reply, inbox(actor)):
-            self._metrics.refused("unreadable", "foreign_reply_subject")
-            logger.warning("no answer for %s: the reply subject is not its own inbox", actor)
-            return
-        self._outbox.send(message.reply, answer)
+        if message.reply:
+            self._outbox.send(message.reply, answer)
+
+    def _refuse_reply(self, message: Msg) -> None:
+        """Do nothing, and say so where the actor may listen; one that is no name has no such place."""
+        inbox_of_actor = own_inbox(message)
+        self._metrics.refused("unreadable", ForeignReplySubject.code)
+        logger.warning("a command is refused: its reply subject is not below %s", inbox_of_actor)
+        if may_answer(refusals := f"{inbox_of_actor}{REFUSALS}"):
+            self._outbox.send(refusals, encode_error(ForeignReplySubject(inbox=f"{inbox_of_actor}>")))
+
+
+def own_inbox(message: Msg) -> str:
+    """What the reply subject of a command must start with: its actor is the fourth token."""
+    return inbox(message.subject.split(".")[3])
 
 
 class Dispatch:

@@ -50,6 +50,7 @@ PROTOCOL_VIOLATIONS_PER_MESSAGE = 1 / 500
 HTTP_REQUESTS_PER_MESSAGE = 1 / 250
 HUGE_MESSAGES = 5
 INTERNAL_SERVER_ERROR = HTTPStatus.INTERNAL_SERVER_ERROR
+REFUSED = b".refused"
 UNTYPED_CODES = ("internal_error", "error", "rejected", "")
 
 
@@ -109,6 +110,8 @@ class Scores:
             self.changed.set()
         elif subject in self.forbidden:
             self.wrong(f"something was published to {subject!r}: {payload[:200]!r}")
+        elif subject.endswith(REFUSED):
+            self.answers["refused"] += 1  # told of a reply subject that is not its own
         elif subject.startswith((b"_INBOX.f", b"_INBOX._")):
             self.wrong(f"an answer that nobody asked for, or a second one, to {subject!r}: {payload[:200]!r}")
 

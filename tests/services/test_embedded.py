@@ -295,7 +295,7 @@ def test_nats_started_anew_on_its_data_has_the_same_url(fresh_nats: EmbeddedNats
 def test_nats_moves_to_another_port_when_a_stranger_took_its_own(fresh_nats: EmbeddedNats) -> None:
     before = fresh_nats.url
     fresh_nats.stop()
-    host, port = before.rpartition("@")[2].split(":")
+    host, port = fresh_nats.address.removeprefix("nats://").split(":")
     with socket.create_server((host, int(port))):
         fresh_nats.start()
         assert fresh_nats.url != before

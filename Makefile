@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-SETUP := pyproject.toml constraints.txt
+SETUP := pyproject.toml constraints.txt sdk/python/pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format bench clean
@@ -46,5 +46,5 @@ $(VENV)/installed: $(SETUP)
 
 $(VENV)/developing: $(VENV)/installed
 	@echo "installing what tests and checks need into $(VENV) …"
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev]' --editable sdk/python
 	@touch $@

@@ -38,8 +38,11 @@ def mcp(context: Context, profile: str, actor: str | None, persona: str) -> None
     import asyncio
 
     from services import logs
+    from services.config import resolve, resolve_nats
 
-    doors = context.doors()
+    config = context.config()
+    nats_url = resolve_nats(config)
+    database_url = config.database_url if config.nats_url else resolve(config).database_url
     actor = actor or (f"{persona}-{secrets.token_hex(3)}" if profile == "worker" else operator())
     if sys.stdin.isatty():
         click.echo(
@@ -48,4 +51,4 @@ def mcp(context: Context, profile: str, actor: str | None, persona: str) -> None
     logs.set_up("mcp", context.log_format)
     from services.mcp.stdio import serve
 
-    asyncio.run(serve(profile, doors.nats_url, context.project, actor, persona, doors.database_url))
+    asyncio.run(serve(profile, nats_url, context.project, actor, persona, database_url))

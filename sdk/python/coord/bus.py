@@ -19,7 +19,7 @@ from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError, NoRespondersError
+from nats.errors import MaxPayloadError, NoRespondersError, SlowConsumerError
 
 from coord.errors import (
     Away,
@@ -70,7 +70,7 @@ class Bus:
         self._subscriptions: dict[Take, Subscription] = {}
         self._keeping: asyncio.Task[None] | None = None
         self.on_return: list[Callable[[], None]] = []
-        """Called each time the connection is there again: what was published meanwhile was not heard."""
+        """Called when something may not have been heard: after each return of the connection, for one."""
 
     @property
     def connected(self) -> bool:
@@ -210,6 +210,9 @@ class Bus:
         self._denied = None
         self._up.set()
         self._news.set()
+        self._tell_return()
+
+    def _tell_return(self) -> None:
         for call in self.on_return:
             call()
 
@@ -227,7 +230,9 @@ class Bus:
         self._why = str(error) or type(error).__name__
         told = self._why.lower()
         logger.debug("nats: %s", self._why)
-        if publish := _DENIED.search(told):
+        if isinstance(error, SlowConsumerError):
+            self._tell_return()
+        elif publish := _DENIED.search(told):
             subject = _as_asked(publish.group(1))
             self._break(_not_permitted(subject), subject)
         elif inbox := _INBOX_DENIED.search(told):

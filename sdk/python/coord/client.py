@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from uuid import uuid4
 import msgspec
 
 from coord.bus import PATIENCE_S, Bus, credentials_in, seed_of
-from coord.errors import Away, CoordError, NotConfigured, Rejected, Unavailable
+from coord.errors import Away, CoordError, LeaseLost, NotConfigured, Rejected, Unavailable
 from coord.events import Events
 from coord.leases import Keeper
 from coord.offers import Offers
@@ -301,7 +302,9 @@ class Client:
             logger.warning("working offline: %s", error)
 
     def _start(self, running: Coroutine[Any, Any, None]) -> None:
-        self._background.append(asyncio.create_task(running))
+        task = asyncio.create_task(running)
+        task.add_done_callback(_tell_fault)
+        self._background.append(task)
 
     async def _leave(self) -> None:
         """Send what waits, let go of what is held, end the agent if it began here; if the bus is there."""
@@ -316,7 +319,8 @@ class Client:
 
     async def _say_goodbye(self) -> None:
         for task in [*self.keeper.held.values()]:
-            await task.release("its agent left")
+            with suppress(LeaseLost):
+                await task.release("its agent left")
         if self._sender is not None:
             await self._sender.flush(CLOSE_TIMEOUT_S)
         if self._spawned and not self._stay and not self.keeper.offered:
@@ -369,6 +373,12 @@ def connect(
         outbox=Path(outbox) if outbox is not None else None,
         on_conflict=on_conflict,
     )
+
+
+def _tell_fault(task: asyncio.Task[None]) -> None:
+    """What runs in the background ends with the session; anything else is a fault that must show."""
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        logger.error("a part of the session stopped", exc_info=fault)
 
 
 def _told(variable: str, argument: str) -> str:

@@ -5,17 +5,17 @@ became of it, what was acknowledged. A last line that a crash cut off was never 
 Touches its file and a lock beside it; only their owner may read them.
 """
 
-import fcntl
 import os
 from collections.abc import Iterable
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from coord.errors import CoordError, OutboxDamaged, OutboxFull, OutboxLocked
+from coord.errors import CoordError, NotConfigured, OutboxDamaged, OutboxFull, OutboxLocked
 from coord.results import Conflict
 
 MAX_COMMANDS = 10_000
@@ -138,9 +138,13 @@ class Outbox:
             self._tidy()
 
     def _append(self, line: bytes) -> None:
-        self._file.write(line + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        before = self._file.tell()
+        try:
+            _write(self._file, line + b"\n")
+        except OSError:
+            os.ftruncate(self._file.fileno(), before)  # half a line would spoil the next
+            self._file.seek(before)
+            raise
 
     def _tidy(self) -> None:
         """Begin the file anew when nothing in it is still needed."""
@@ -177,7 +181,7 @@ class Outbox:
             case Seen():
                 self._conflicts.pop(line.command_id, None)
 
-    def _rewrite(self) -> IO[bytes]:
+    def _rewrite(self) -> FileIO:
         """Replace the file, in one step, by one that holds only what still counts; open it to be added to."""
         counting: Iterable[Line] = (
             self._owner,
@@ -186,9 +190,7 @@ class Outbox:
         )
         fresh = self._path.with_name(self._path.name + ".new")
         with _private(fresh, "wb") as file:
-            file.write(b"".join(_encode(line) + b"\n" for line in counting))
-            file.flush()
-            os.fsync(file.fileno())
+            _write(file, b"".join(_encode(line) + b"\n" for line in counting))
         fresh.replace(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
@@ -198,8 +200,12 @@ class Outbox:
         return _private(self._path, "ab")
 
 
-def _locked(path: Path) -> IO[bytes]:
+def _locked(path: Path) -> FileIO:
     """The lock beside the outbox, held for as long as it is open. Raises OutboxLocked."""
+    try:
+        import fcntl
+    except ImportError as error:
+        raise NotConfigured("An outbox needs file locks as Unix has them.") from error
     lock = _private(path.with_name(path.name + ".lock"), "ab")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -209,7 +215,14 @@ def _locked(path: Path) -> IO[bytes]:
     return lock
 
 
-def _private(path: Path, mode: str) -> IO[bytes]:
-    return open(  # the opener sets the mode of a new file
-        path, mode, opener=lambda name, flags: os.open(name, flags, _PRIVATE)
-    )
+def _private(path: Path, mode: str) -> FileIO:
+    """A file without a buffer in which something could linger; the opener sets the mode of a new one."""
+    return FileIO(path, mode, opener=lambda name, flags: os.open(name, flags, _PRIVATE))
+
+
+def _write(file: FileIO, content: bytes) -> None:
+    """All of it, safe on disk. Raises OSError."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
+    os.fsync(file.fileno())

@@ -72,3 +72,12 @@ def verbs_of(role: Role, *, all_projects: bool) -> list[str]:
     return sorted(
         verb for verb, roles in MAY.items() if role in roles and (all_projects or verb not in REACHES_BEYOND)
     )
+
+
+def table() -> str:
+    """Every command and who may send it, as docs/security.md has it."""
+    shown: list[Role] = ["worker", "planner", "operator"]
+    lines = [f"| command | {' | '.join(shown)} |", f"|---|{'---|' * len(shown)}"]
+    for verb, roles in MAY.items():
+        lines.append(f"| `{verb}` | {' | '.join('yes' if role in roles else '' for role in shown)} |")
+    return "\n".join(lines)

@@ -18,6 +18,9 @@ REPORTS = "coordctl.report"
 EVENTS = "coord.*.evt.>"
 INBOXES = "_INBOX.>"
 ALL_PROJECTS_VIEW = "coord.*.get.projects"
+ECHO = "bench-echo"
+"""Stands where the writer stands, when `coordctl bench` measures how fast the transport alone is."""
+
 DISCOVERY = "$SRV.>"
 RESPONSE_EXPIRES = "10s"
 _STREAM = "COORD_EVENTS"
@@ -130,9 +133,17 @@ def _gateway(own: str) -> Permissions:
     )
 
 
+def _echo(own: str) -> Permissions:
+    """Both sides of a conversation on subjects that mean nothing to anybody else."""
+    return Permissions(
+        publish=Subjects([f"{ECHO}.>", INBOXES]), subscribe=Subjects([f"{ECHO}.>", INBOXES, own])
+    )
+
+
 _SERVICES: Mapping[str, Callable[[str], Permissions]] = {
     "writer": _writer,
     "relay": _relay,
     "projector": _projector,
     "gateway": _gateway,
+    ECHO: _echo,
 }

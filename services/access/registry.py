@@ -17,6 +17,7 @@ import msgspec
 from domain.errors import CoordError
 from services.access.identity import Identity
 from services.access.keys import BadCredentials, new_seed, public_key, read_seed
+from services.access.permissions import ECHO
 from services.access.roles import EVERY, LOCAL_OPERATOR, SERVICE_PREFIX, Role
 from services.files import write_private
 from services.roster import SERVICES
@@ -171,7 +172,7 @@ def _check(actor: str, role: Role, projects: Sequence[str]) -> None:
         if project != EVERY:
             check_name("project", project)
     reserved = actor == LOCAL_OPERATOR or actor.startswith(SERVICE_PREFIX) or _KEY.fullmatch(actor)
-    if role == "service" and actor not in SERVICES:
+    if role == "service" and actor not in (*SERVICES, ECHO):
         raise ReservedName(name=actor, role=role, why=f"the services are {', '.join(SERVICES)}")
     if role != "service" and reserved:
         raise ReservedName(name=actor, role=role, why="the name belongs to coordctl itself; choose another")

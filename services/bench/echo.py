@@ -11,13 +11,14 @@ from collections import deque
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from services.access.permissions import ECHO
 from services.batch import MAX_BATCH_REQUESTS
 from services.connection import connect
 from services.doors.commands import CommandDoor
 from services.metrics import WriterMetrics
 from services.requests import Request
 
-ROOT = "bench-echo"
+ROOT = ECHO
 """The first token of the subjects it answers on, where the real ones have `coord`."""
 
 _ANSWER = b'{"ok":true,"position":1,"result":{"tasks":[{"task":"t","fence":1}]},"sequence":1}'

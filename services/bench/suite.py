@@ -101,9 +101,9 @@ async def measure(system: System, sizes: Sizes, note: Callable[[str], None]) -> 
 async def _transport(system: System, sizes: Sizes) -> dict[int, float]:
     """Requests a second through the door and the batching loop alone, by requests in flight."""
     rates = {}
-    with running_echo(system.nats_url):
+    with running_echo(system) as nats_url:
         for in_flight in IN_FLIGHT:
-            async with Load(system.nats_url, "bench", ROOT) as load:
+            async with Load(nats_url, "bench", ROOT) as load:
                 rate = await workloads.claim_and("task.complete", load, _agents(in_flight), sizes.seconds)
                 rates[in_flight] = rate.per_second
     return rates

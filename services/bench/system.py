@@ -17,8 +17,11 @@ import psutil  # type: ignore[import-untyped]  # psutil ships no types
 import psycopg
 from psycopg.rows import TupleRow
 
-from services.config import State
+from services.access.permissions import ECHO
+from services.access.registry import Registry
+from services.config import State, address_of, signed
 from services.connection import connect
+from services.embedded.reload import reload_users
 from services.errors import Unavailable
 from services.relay import STREAM
 
@@ -33,7 +36,8 @@ _PROJECTED = "SELECT coalesce(min(position), 0) FROM coord.projections"
 class System:
     """A running system: its doors, its processes, its positions, and its command line."""
 
-    def __init__(self, state: State, command: Sequence[str], environ: Mapping[str, str]) -> None:
+    def __init__(self, data: Path, state: State, command: Sequence[str], environ: Mapping[str, str]) -> None:
+        self.data = data
         self._state = state
         self._command = command
         self._environ = environ
@@ -124,15 +128,18 @@ def running_system(program: Sequence[str], environ: Mapping[str, str]) -> Iterat
         )
         state = State.load(data)
         assert state is not None
-        yield System(state, command, own)
+        yield System(data, state, command, own)
     finally:
         subprocess.run([*command, "down"], check=False, timeout=UP_TIMEOUT_S, env=own, stdout=sys.stderr)
         shutil.rmtree(data)
 
 
 @contextmanager
-def running_echo(nats_url: str) -> Iterator[None]:
-    """The bare transport beside the real services."""
+def running_echo(system: System) -> Iterator[str]:
+    """The bare transport beside the real services; yields where to ask it, as an identity of its own."""
+    _, seed = Registry(system.data).enroll(ECHO, "service", [])
+    reload_users(system.data)
+    nats_url = signed(address_of(system.nats_url), seed)
     environment = {**os.environ, "COORD_NATS_URL": nats_url}
     process = subprocess.Popen(
         [sys.executable, "-m", "services.bench.echo"], env=environment, stdout=subprocess.PIPE, text=True
@@ -140,7 +147,7 @@ def running_echo(nats_url: str) -> Iterator[None]:
     try:
         assert process.stdout is not None
         process.stdout.readline()
-        yield
+        yield nats_url
     finally:
         process.terminate()
         process.wait()

@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { headers, nkeyAuthenticator } from "@nats-io/nats-core";
+import { headers, nkeyAuthenticator, PermissionViolationError } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
 
 const [actor = "alice", persona = "writing"] = process.argv.slice(2);
@@ -14,6 +14,15 @@ const seed = file && Buffer.from(readFileSync(file, "utf8").trim());
 const login = seed ? { authenticator: nkeyAuthenticator(seed) } : { user, pass };
 const hosts = servers.map((server) => server.host);
 const nats = await connect({ servers: hosts, inboxPrefix: `_INBOX.${actor}`, maxReconnectAttempts: -1, ...login });
+
+// What the server does not permit it says beside the answers: a worker that may not do its work ends.
+void (async () => {
+  for await (const status of nats.status()) {
+    if (status.type !== "error" || !(status.error instanceof PermissionViolationError)) continue;
+    console.error(`${status.error}`);
+    process.exit(1);
+  }
+})();
 
 type Task = { task: string; fence: number; title: string; input: unknown };
 class Refused extends Error {}

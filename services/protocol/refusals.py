@@ -10,6 +10,7 @@ from services import errors
 from services.chain import BrokenHistory
 from services.codec import UnknownEvent, UnreadableEvent
 from services.database import LogConflict, LogFull, LogMissing, LogUnavailable
+from services.doors.commands import ForeignReplySubject
 from services.doors.views import TooManyReads
 from services.reads import NotYetVisible
 
@@ -22,6 +23,7 @@ _ANSWERED: tuple[type[CoordError], ...] = (
     errors.Busy,
     errors.Unavailable,
     errors.InternalError,
+    ForeignReplySubject,
     TooManyReads,
     NotYetVisible,
     LogConflict,

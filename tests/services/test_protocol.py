@@ -130,7 +130,9 @@ class Listener(Everything):
             plain, events = result_unchanged(self.ledger, command, actor)
         recall = {number: self.log.entries[number - 1].event() for number in recalled(events)}
         told = plain or result(events, recall.__getitem__)
-        self.told[next(kind.__name__ for kind in told_by(command.name) if fits(told, kind))] += 1
+        kind = next((each for each in told_by(command.name) if fits(told, each)), None)
+        assert kind is not None, f"{command.name} told {told}"
+        self.told[kind.__name__] += 1
         return answer
 
     def everything_holds(self) -> None:

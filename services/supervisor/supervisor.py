@@ -18,7 +18,7 @@ from domain.errors import CoordError
 from services import processes
 from services.access.registry import Registry
 from services.access.roles import SERVICE_PREFIX
-from services.config import Config, Doors, State, address_of, credentials_of
+from services.config import Config, Doors, State, address_of, credentials_of, has_login
 from services.embedded.nats import HOST, free_addresses, is_free
 from services.embedded.owner import make_data_dir
 from services.embedded.server import DataDirInUse, DirectoryLock
@@ -109,7 +109,9 @@ class Supervisor:
             self._keeping.append(asyncio.create_task(child.run(self._changed)))
 
     def _credentials(self, service: str) -> dict[str, str]:
-        """What names a service's own seed, and no other, where this data directory has one."""
+        """What names a service's own seed, and no other, where there is one and NATS wants no password."""
+        if has_login(self._config.nats_url or ""):
+            return {}
         own = Registry(self._config.data).seed_path(f"{SERVICE_PREFIX}{service}")
         return {"COORD_CREDENTIALS": str(own)} if own.exists() else {}
 

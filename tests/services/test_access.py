@@ -20,7 +20,7 @@ from services.access.registry import (
 )
 from services.access.roles import MAY, table
 from services.access.server_config import server_config
-from services.config import address_of, credentials_of, servers, signed
+from services.config import Config, address_of, credentials_of, nats_door, servers, signed
 from services.connection import connect
 from services.embedded import EmbeddedNats
 from services.embedded.nats import binary
@@ -176,6 +176,16 @@ def test_a_url_names_the_file_of_the_seed_and_never_the_seed(tmp_path: Path) -> 
     assert credentials_of("nats://u:p@a:1") is None
     with pytest.raises(BadCredentials, match="No such file"):
         read_seed(path)
+
+
+def test_what_was_chosen_goes_before_the_operators_key_and_a_login_before_both(tmp_path: Path) -> None:
+    config, seed = Config(data=tmp_path), tmp_path / "credentials" / "operator.nk"
+    assert nats_door(config, "nats://a:1") == "nats://a:1"
+    Registry(tmp_path).make_own()
+    assert credentials_of(nats_door(config, "nats://a:1")) == seed
+    assert nats_door(config, "nats://u:p@a:1") == "nats://u:p@a:1"
+    chosen = Config.from_env({"COORD_DATA": str(tmp_path), "COORD_CREDENTIALS": "/run/a1.nk"})
+    assert credentials_of(nats_door(chosen, "nats://a:1")) == Path("/run/a1.nk")
 
 
 def test_the_page_on_security_has_the_table_of_roles() -> None:

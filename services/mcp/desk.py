@@ -68,6 +68,7 @@ class Desk:
         self._spawning = asyncio.Lock()
         self._changing = asyncio.Lock()
         self._claims: set[asyncio.Task[Item | None]] = set()
+        self._left: asyncio.Task[Item | None] | None = None
         self._closed = asyncio.Event()
         self._endings: list[Callable[[], Awaitable[None]]] = []
         self._beating: asyncio.Task[None] | None = None
@@ -116,6 +117,8 @@ class Desk:
                     fields = {"task": held.task, "fence": held.fence, "reason": ENDED}
                     await self.line.ask("task.release", fields)
         except CoordError as error:
+            if error.code in GONE:  # somebody else ended it
+                return
             logger.warning("%s could not leave in order, so its leases expire: %s", self.agent, error)
         self.held.clear()
 
@@ -124,19 +127,30 @@ class Desk:
     async def claim(self, task: str | None, wait_s: float) -> Item | None:
         """A lease with its brief: of what was offered to us, else from the queue; None if there is none.
 
-        A caller who gives up leaves the claim to end by itself; the next one gets what came of it.
+        A claim whose caller gives up goes on by itself: the next one joins it, or gets what came of it.
         """
+        joined = self._left if task is None and self._left and not self._left.done() else None
+        claiming = joined or self._begin(task, wait_s)
+        try:
+            await asyncio.wait({claiming}, timeout=wait_s if joined else None)
+        finally:
+            if not claiming.done() and claiming is not self._left:
+                self._left = claiming
+                claiming.add_done_callback(self._keep)
+        if not claiming.done():
+            return None
+        if lease := claiming.result():
+            self._untold.pop(lease["task"], None)
+        return lease
+
+    def _begin(self, task: str | None, wait_s: float) -> "asyncio.Task[Item | None]":
         claiming = asyncio.create_task(self._claim(task, wait_s))
         self._claims.add(claiming)
         claiming.add_done_callback(self._claims.discard)
-        try:
-            return await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            claiming.add_done_callback(self._keep)
-            raise
+        return claiming
 
     def _keep(self, claiming: "asyncio.Task[Item | None]") -> None:
-        """What a claim brought whose caller is gone; a claim that failed then matters to nobody."""
+        """What a claim brought whose caller was gone; one that failed then matters to nobody."""
         if not claiming.cancelled() and claiming.exception() is None and (lease := claiming.result()):
             self._untold[lease["task"]] = None
 

@@ -39,6 +39,7 @@ IDLE_S = 1800.0
 """How long a session lasts without a call: as long as the SDK's own."""
 
 CLEAN_EVERY_S = 30.0
+START_TIMEOUT_S = 10.0
 MAX_DESKS = 1_000
 MAX_BODY_BYTES = 256 * 1024
 DESK = "coord.desk"
@@ -134,7 +135,8 @@ class Hosting:
         self, holder: Holder, project: str, persona: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Answer one request of somebody who was let in."""
-        await self._started.wait()
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await self._started.wait()
         seat = self._seat(holder, project, persona)
         user = AuthenticatedUser(AccessToken(token="", client_id=holder.token.id, scopes=[]))
         seat.calls += 1

@@ -32,7 +32,7 @@ class Lessons(Reply, kw_only=True, omit_defaults=True):
 async def learned(desk: Desk, asked: Learned) -> Lessons:
     """Those first that hold most of the words."""
     words = _words(asked.about)
-    found: dict[str, Item] = field(default_factory=dict)
+    found: dict[str, Item] = {}
     hits: Counter[str] = Counter()
     for view, key in (("failures", "failure"), ("retros", "retro")):
         for word in words or [""]:

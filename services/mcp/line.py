@@ -107,6 +107,8 @@ class OwnLine:
             message = await self._nats.request(
                 f"coord.{self.project}.get.{view}", payload, timeout=READ_TIMEOUT_S
             )
+        except CoordError:
+            raise  # NotPermitted, NotAuthorized: the server's word
         except NoRespondersError as error:
             raise Unavailable(what="The gateway", why="none is running") from error
         except (TimeoutError, NatsError) as error:

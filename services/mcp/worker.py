@@ -27,7 +27,9 @@ CLAIM = "claim: the next task"
 
 class Claim(Arguments, frozen=True, kw_only=True):
     task: Annotated[str, Meta(description="this one; else the next that fits you")] | None = None
-    wait_s: Annotated[int, Meta(ge=0, le=MAX_WAIT_S)] = DEFAULT_WAIT_S
+    wait_s: (
+        Annotated[int, Meta(ge=0, le=MAX_WAIT_S, description="for one; else 20 if any is open")] | None
+    ) = None
 
 
 class Brief(Reply, kw_only=True, omit_defaults=True):
@@ -45,9 +47,11 @@ class Brief(Reply, kw_only=True, omit_defaults=True):
 
 
 async def claim(desk: Desk, asked: Claim) -> Brief:
-    lease = await desk.claim(asked.task, float(asked.wait_s))
+    lease = await desk.claim(asked.task, float(asked.wait_s or 0))
+    if lease is None and asked.wait_s is None and await _open(desk.line):
+        lease = await desk.claim(None, DEFAULT_WAIT_S)
     if lease is None:
-        return Brief(next=await _nothing(desk.line))
+        return Brief(next=_nothing(await _open(desk.line)))
     results, failed = await asyncio.gather(_results(desk.line, lease), _failed_before(desk.line, lease))
     return Brief(
         next=WORK,
@@ -63,10 +67,14 @@ async def claim(desk: Desk, asked: Claim) -> Brief:
     )
 
 
-async def _nothing(line: Line) -> str:
-    """Whether it is worth asking again."""
+async def _open(line: Line) -> dict[str, int]:
+    """How many tasks are not finished, by status."""
     found = await reading.counts(line)
-    left = {status: found[status] for status in reading.OPEN if found.get(status)}
+    return {status: found[status] for status in reading.OPEN if found.get(status)}
+
+
+def _nothing(left: dict[str, int]) -> str:
+    """Whether it is worth asking again."""
     if not left:
         return "stop: no task is left"
     told = ", ".join(f"{count} {status}" for status, count in left.items())

@@ -15,6 +15,7 @@ from typing import Any
 
 import coord
 import pytest
+from coord import client
 from coord import outbox as outbox_module
 from coord.outbox import Outbox, Owner, Waiting
 
@@ -85,6 +86,12 @@ def test_an_outbox_has_bounds_and_one_owner(path: Path, monkeypatch: pytest.Monk
     path.write_bytes(b"nonsense\n" + path.read_bytes())
     with pytest.raises(coord.OutboxDamaged, match="Line 1"):
         Outbox(path, OWNER)
+
+
+@pytest.fixture(autouse=True)
+def soon_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bus of these tests answers at once or not at all."""
+    monkeypatch.setattr(client, "OUTBOX_CONNECT_S", 0.3)
 
 
 @asynccontextmanager

@@ -73,7 +73,7 @@ def _describe(found: "Status") -> Iterator[str]:
         since = f"up {_ago(service.since)}" if service.since else ""
         silent = "does not answer" if service_of(service.name) in SERVICES else ""
         says = {True: "works", False: "stands by", None: silent}[service.working]
-        yield f"{service.name:<10}{service.pid or '':>8}  {since:<12}{says}".rstrip()
+        yield f"{service.name:<12}{service.pid or '':>8}  {since:<16}{says}".rstrip()
     yield ""
     for name, part in found.parts.items():
         if not part.ok:

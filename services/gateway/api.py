@@ -87,7 +87,7 @@ class Api:
         if request.url.query:
             raise BadInput(verb=verb, why="a command's fields are in its body, and none in the URL")
         body = await _json(request)
-        command = parse_command(verb, body)
+        command, body = _parsed(verb, body)
         answer = await self._asker.ask(
             command_subject(project, holder.actor, verb), body or b"{}", _headers(request), _wait_s(command)
         )
@@ -150,14 +150,13 @@ class Api:
         return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
 
 
-async def refused(_: Request, error: Exception) -> Response:
-    """What the router refuses, or nobody foresaw, as a problem too."""
+def refusal_of(error: Exception) -> CoordError:
+    """What the router refuses, or nobody foresaw, as a refusal of ours."""
     if isinstance(error, HTTPException) and error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        return problem(WrongMethod(allowed=allowed), {"Allow": allowed})
+        return WrongMethod(allowed=(error.headers or {}).get("Allow", ""))
     if isinstance(error, HTTPException):
-        return problem(NoSuchPage())
-    return problem(InternalError(verb="the request", kind=type(error).__name__))
+        return NoSuchPage()
+    return InternalError(verb="the request", kind=type(error).__name__)
 
 
 def _answered(answer: Any) -> Response:
@@ -182,6 +181,30 @@ async def _json(request: Request) -> bytes:
     if (body or kind) and (kind.strip() != "application/json" or charset not in ("", "utf-8")):
         raise WrongMediaType
     return body
+
+
+def _parsed(verb: str, body: bytes) -> tuple[Command, bytes]:
+    """The command, and the body as it is sent on: 98.0 is as good a whole number as 98, says JSON Schema.
+
+    Raises UnknownVerb, BadInput or PayloadTooLarge.
+    """
+    try:
+        return parse_command(verb, body), body
+    except BadInput:
+        try:
+            plainer = msgspec.json.encode(_whole(msgspec.json.decode(body or b"{}")))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            plainer = body
+        return parse_command(verb, plainer), plainer
+
+
+def _whole(value: Any) -> Any:
+    """The same JSON, in which numbers without a fraction are written without one."""
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
 def _headers(request: Request) -> dict[str, str]:

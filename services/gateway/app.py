@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from domain.errors import CoordError
 from services.errors import Unavailable
-from services.gateway.api import Api, refused
+from services.gateway.api import Api, refusal_of
 from services.gateway.asking import Asker
 from services.gateway.denials import Unauthenticated
 from services.gateway.entry import Entry
@@ -82,7 +82,7 @@ class Gateway:
         app = Starlette(
             routes=routes,
             middleware=[Middleware(Guard, names=self._names, denied=self._denied)],
-            exception_handlers={HTTPException: refused, Exception: refused},
+            exception_handlers={HTTPException: self._unrouted, Exception: self._unrouted},
         )
         app.router.redirect_slashes = False
         return app
@@ -107,6 +107,12 @@ class Gateway:
             return response
 
         return counted
+
+    async def _unrouted(self, _: Request, error: Exception) -> Response:
+        refusal = refusal_of(error)
+        self._denied(refusal)
+        allowed = refusal.facts.get("allowed")
+        return problem(refusal, {"Allow": allowed} if allowed else None)
 
     def _denied(self, error: CoordError) -> None:
         self._metrics.denied(error.code)

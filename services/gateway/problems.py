@@ -16,11 +16,11 @@ from domain.errors import CoordError
 MEDIA_TYPE = "application/problem+json"
 
 _CODES: Mapping[int, tuple[str, ...]] = {
-    400: ("bad_cursor", "bad_input", "bad_name", "bad_point", "bad_sql", "token_in_url"),
+    400: ("bad_input", "bad_name", "bad_point", "bad_sql", "token_in_url"),
     401: ("token_expired", "token_revoked", "unauthenticated"),
     403: ("cross_site", "not_permitted"),
     404: (
-        "no_such_page", "not_found", "point_not_reached", "unknown_agent", "unknown_bookmark",
+        "bad_cursor", "no_such_page", "not_found", "point_not_reached", "unknown_agent", "unknown_bookmark",
         "unknown_dependency", "unknown_estimate", "unknown_handoff", "unknown_persona", "unknown_project",
         "unknown_projection", "unknown_sequence", "unknown_task", "unknown_token", "unknown_verb",
         "unknown_view",

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 BACKLOG = 100
-MAX_CONNECTIONS = 200
+MAX_CONNECTIONS = 1_000
 KEEP_ALIVE_S = 15
 STOP_TIMEOUT_S = 5
 

@@ -157,7 +157,7 @@ class Tokens:
             if seen != self._seen:
                 self._known = _read(path)
                 self._seen = seen
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._known, self._seen = {}, None
         except (OSError, msgspec.DecodeError) as error:
             raise TokensUnreadable(path=str(path), why=str(error)) from error

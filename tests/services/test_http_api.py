@@ -132,7 +132,7 @@ def test_pages_of_a_list_are_all_of_one_moment(web: Web) -> None:
 
     cursor = (web.get(path)).json["next"]
     elsewhere = web.get(f"/api/{web.project}/agents?cursor={cursor}")
-    assert (elsewhere.status, elsewhere.code) == (400, "bad_cursor")
+    assert (elsewhere.status, elsewhere.code) == (404, "bad_cursor")
     assert (web.get(f"{path}&cursor=%00nonsense")).code == "bad_cursor"
 
     events, after = [], ""

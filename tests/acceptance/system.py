@@ -93,9 +93,9 @@ def running(data: Path, **variables: str) -> Iterator[System]:
         assert not left
 
 
-def eventually(holds: Callable[[], object], what: str) -> None:
+def eventually(holds: Callable[[], object], what: str, wait_s: float = WAIT_S) -> None:
     """Wait until it holds."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + wait_s
     while not holds():
-        assert time.monotonic() < deadline, f"not within {WAIT_S} s: {what}"
+        assert time.monotonic() < deadline, f"not within {wait_s} s: {what}"
         time.sleep(POLL_S)

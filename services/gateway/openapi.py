@@ -141,8 +141,12 @@ def _list(view: str) -> Schema:
 def _parameters(view: str) -> list[Schema]:
     """The view's own, and those that page and date it."""
     (schema,), parts = msgspec.json.schema_components([view_params(view)], ref_template=REFERENCE + "{name}")
-    own = parts[schema["$ref"].removeprefix(REFERENCE)]["properties"]
-    found = [_query(name, each) for name, each in own.items() if name not in _REPLACED]
+    own = parts[schema["$ref"].removeprefix(REFERENCE)]
+    found = [
+        _query(name, each, required=name in own.get("required", ()))
+        for name, each in own["properties"].items()
+        if name not in _REPLACED
+    ]
     found.append(_query("limit", {
         "type": "integer", "minimum": 1, "maximum": MAX_LIMIT_ROWS, "default": LIMIT_ROWS,
     }))  # fmt: skip
@@ -153,7 +157,7 @@ def _parameters(view: str) -> list[Schema]:
     return [*found, cursor]
 
 
-def _query(name: str, schema: Schema) -> Schema:
+def _query(name: str, schema: Schema, *, required: bool = False) -> Schema:
     """A parameter; several values go with commas between, and one that is left out lets all pass."""
     told = dict(schema)
     if {"type": "null"} in told.get("anyOf", ()):
@@ -164,7 +168,7 @@ def _query(name: str, schema: Schema) -> Schema:
     several = {"style": "form", "explode": False} if told.get("type") == "array" else {}
     if several:
         told["minItems"] = 1
-    return {"name": name, "in": "query", "required": False, **several, "schema": told}
+    return {"name": name, "in": "query", "required": required, **several, "schema": told}
 
 
 def _point() -> Schema:

@@ -261,7 +261,11 @@ async def first(events: AsyncIterator[coord.Event], name: str, count: int) -> As
             return
 
 
-def test_events_are_told_from_any_position_without_gap_over_a_reconnect(system: Services) -> None:
+def test_events_are_told_from_any_position_without_gap_over_a_reconnect(
+    system: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coord.events.MAX_BUFFERED_EVENTS", 3)
+
     async def run() -> None:
         async with session(system, "told", "a1", persona="writing") as me:
             start = (await me.enqueue("t0", id="t0")).position
@@ -282,6 +286,10 @@ def test_events_are_told_from_any_position_without_gap_over_a_reconnect(system: 
                 got.append(event.entity)
             assert got == [f"t{n}" for n in range(1, 7)]
             assert sequences[1] == sequences[0] + 1
+            for n in range(7, 17):  # more than are buffered for one who does not read
+                await me.enqueue(f"t{n}", id=f"t{n}")
+            late = [(await anext(events)).entity for _ in range(10)]
+            assert late == [f"t{n}" for n in range(7, 17)]
 
     asyncio.run(run())
 

@@ -43,6 +43,7 @@ def described() -> Any:
     return schema
 
 
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # its own strategies do
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_every_answer_is_as_described(web: Web, described: Any, mode: GenerationMode) -> None:
     for method, path in OPERATIONS:

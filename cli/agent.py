@@ -113,6 +113,7 @@ def heartbeat(context: Context, name: str | None, actor: str | None) -> None:
 @pass_context
 def terminate(context: Context, name: str | None, actor: str, reason: str | None) -> None:
     """End an agent, without a NAME whoever asks; what it held goes back to the queue."""
-    answer = ask(context, actor, "agent.terminate", given(agent=name, reason=reason))
+    verb = "agent.terminate" if name else "agent.leave"
+    answer = ask(context, actor, verb, given(agent=name, reason=reason))
     ended = name or actor
     print_answer(context, answer, f"{ended} is terminated.", f"{ended} was terminated already.")

@@ -36,6 +36,14 @@ class Heartbeat(Command, frozen=True, kw_only=True):
     name: ClassVar[str] = "agent.heartbeat"
 
 
+class Leave(Command, frozen=True, kw_only=True):
+    """End the actor itself; what it held goes back to the queue."""
+
+    name: ClassVar[str] = "agent.leave"
+
+    reason: Text = ""
+
+
 class TerminateAgent(Command, frozen=True, kw_only=True):
     """End an agent (the actor itself unless named); what it held goes back to the queue."""
 
@@ -104,7 +112,7 @@ class Agent(Struct):
 
 REMEMBERED_REASON_CHARS = 200
 
-AgentCommand = SpawnAgent | Heartbeat | TerminateAgent | CheckAgent
+AgentCommand = SpawnAgent | Heartbeat | Leave | TerminateAgent | CheckAgent
 AnyAgentEvent = AgentSpawned | AgentWentStale | AgentRecovered | AgentTerminated
 
 
@@ -115,11 +123,10 @@ def decide(ledger: "Ledger", command: AgentCommand, context: Context) -> tuple[E
         case Heartbeat():
             ledger.active_agent(context.actor)
             return ()
+        case Leave():
+            return _end(ledger, context.actor, command.reason)
         case TerminateAgent():
-            agent = command.agent or context.actor
-            if agent in ledger.terminated:
-                return ()
-            return terminate(ledger, ledger.active_agent(agent), command.reason or "asked")
+            return _end(ledger, command.agent or context.actor, command.reason)
         case CheckAgent():
             return _check(ledger, command, context)
         case _:
@@ -130,6 +137,12 @@ def recover(ledger: "Ledger", actor: str) -> tuple[Event, ...]:
     """A stale agent that speaks is back."""
     agent = ledger.agents.get(actor)
     return (AgentRecovered(agent=actor),) if agent is not None and agent.status == "stale" else ()
+
+
+def _end(ledger: "Ledger", agent: str, reason: str) -> tuple[Event, ...]:
+    if agent in ledger.terminated:
+        return ()
+    return terminate(ledger, ledger.active_agent(agent), reason or "asked")
 
 
 def terminate(ledger: "Ledger", agent: Agent, reason: str) -> tuple[Event, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
-from domain.agents import AnyAgentEvent, Heartbeat, SpawnAgent, TerminateAgent
+from domain.agents import AnyAgentEvent, Heartbeat, Leave, SpawnAgent, TerminateAgent
 from domain.bookmarks import AnyBookmarkEvent, BookmarkCommand
 from domain.handoffs import AcceptHandoff, AnyHandoffEvent, CompleteHandoff, InitiateHandoff, RejectHandoff
 from domain.learning import LearningCommand, LearningEvent
@@ -31,7 +31,7 @@ from domain.tasks.events import AnyTaskEvent
 COMMANDS: Mapping[str, type[Command]] = {
     command.name: command
     for command in (
-        SpawnAgent, Heartbeat, TerminateAgent, DefinePersona,
+        SpawnAgent, Heartbeat, Leave, TerminateAgent, DefinePersona,
         EnqueueTask, EnqueuePlan, ImportTasks, ClaimTask, StartTask, ReportProgress, CompleteTask,
         CompleteTasks, FailTask, ReleaseTask, CancelTask, ReprioritizeTask, RetryTask,
         InitiateHandoff, AcceptHandoff, RejectHandoff, CompleteHandoff,

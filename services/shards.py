@@ -28,9 +28,7 @@ _FNV_PRIME = 0x01000193
 
 class WrongShard(CoordError):
     code = "wrong_shard"
-    says = (
-        "{subject} is not where this project's commands go; use coord.<project>.cmd.<actor>.<verb>."
-    )
+    says = "{subject} is not where this project's commands go; use coord.<project>.cmd.<actor>.<verb>."
 
 
 def shard_of(project: str) -> int:

@@ -48,7 +48,7 @@ async function work(task: Task): Promise<unknown> { // here goes what the worker
 
 await ask("agent.spawn", { persona, platform: "typescript" });
 setInterval(() => ask("agent.heartbeat").catch((error) => console.error(`${error}`)), 20_000);
-process.once("SIGTERM", () => ask("agent.terminate", { reason: "told to stop" }).finally(() => process.exit()));
+process.once("SIGTERM", () => ask("agent.leave", { reason: "told to stop" }).finally(() => process.exit()));
 for (;;) {
   for (const task of (await ask<{ tasks: Task[] }>("task.claim", { wait_s: 30 }, 5_000)).tasks) {
     const { task: id, fence } = task;

@@ -57,7 +57,7 @@ class Agent:
                     await self._work_on()
                 finally:
                     self._over.set()
-            await caller.ask("agent.terminate", {"reason": "nothing is left to do"})
+            await caller.ask("agent.leave", {"reason": "nothing is left to do"})
 
     async def _work_on(self) -> None:
         """Task after task; whoever is offered one takes it first."""

@@ -111,7 +111,7 @@ class Desk:
             await self._beating
         try:
             if self._spawned and self._present:
-                await self.line.ask("agent.terminate", {"reason": ENDED})
+                await self.line.ask("agent.leave", {"reason": ENDED})
             else:
                 for held in self.held.values():
                     fields = {"task": held.task, "fence": held.fence, "reason": ENDED}

@@ -58,7 +58,7 @@ class Agent:
             await self._answer_letters()
             await self._look_aside()
             await self._work_on(await self._claim())
-        await self._client.ask("agent.terminate", {"reason": "the work is done"})
+        await self._client.ask("agent.leave", {"reason": "the work is done"})
 
     async def _claim(self) -> list[Lease]:
         """In one of the ways: the next one, several, by waiting, or a task that others want as well."""

@@ -52,6 +52,7 @@ _FIELDS: dict[str, Any] = {
 BODIES: Mapping[str, dict[str, Any]] = {
     "agent.spawn": {"persona": "plot", "agent": "a1", "platform": "x", "capabilities": ["web"]},
     "agent.heartbeat": {},
+    "agent.leave": {"reason": "done"},
     "agent.terminate": {"agent": "a1", "reason": "done"},
     "persona.define": {"persona": "poet", "definition": "Rhymes.", "capabilities": ["verse"]},
     "task.enqueue": {"id": "t-1", **_FIELDS},

@@ -197,7 +197,9 @@ async def everything(traffic: Traffic) -> None:
     await ask("bookmark.set", bookmark="done", sequence=3, note="all of it")
     await ask("bookmark.set", bookmark="gone", sequence=3)
     await ask("bookmark.remove", bookmark="gone")
-    await ask("agent.terminate", "w2", reason="enough")
+    await ask("agent.leave", "w2", reason="enough")
+    await ask("agent.spawn", agent="w3", persona="poet")
+    await ask("agent.terminate", agent="w3", reason="enough")
 
 
 OPEN = [{"id": "new", "title": "New"}]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
-from domain.agents import Heartbeat, SpawnAgent, TerminateAgent
+from domain.agents import Heartbeat, Leave, SpawnAgent, TerminateAgent
 from domain.bookmarks import RemoveBookmark, SetBookmark
 from domain.handoffs import AcceptHandoff, Baggage, CompleteHandoff, InitiateHandoff, RejectHandoff
 from domain.learning import CloseEstimate, RecordEstimate, RecordFailure, RecordRetrospective
@@ -146,6 +146,10 @@ def _spawn(draw: Draw) -> Asked:
         metadata=draw.one(*VALUES),
     )
     return actor, command
+
+
+def _leave(draw: Draw) -> Asked:
+    return draw.one(draw.someone, draw.someone, "nobody"), Leave(reason=draw.text)
 
 
 def _end(draw: Draw) -> Asked:
@@ -291,6 +295,7 @@ def _some_end(draw: Draw) -> int:
 ANY: Mapping[str, Callable[[Draw], Asked]] = {
     "agent.spawn": _spawn,
     "agent.heartbeat": lambda draw: (draw.someone, Heartbeat()),
+    "agent.leave": _leave,
     "agent.terminate": _end,
     "persona.define": _define,
     "task.enqueue": _enqueue,

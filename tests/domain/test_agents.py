@@ -7,6 +7,7 @@ from domain.agents import (
     AgentWentStale,
     CheckAgent,
     Heartbeat,
+    Leave,
     SpawnAgent,
     TerminateAgent,
 )
@@ -234,6 +235,16 @@ def test_terminating_twice_changes_nothing_and_terminating_nobody_is_refused() -
     ended = given(agent("a1"), ("a1", TerminateAgent()))
     ended.when("operator", TerminateAgent(agent="a1")).then()
     ended.when("operator", TerminateAgent(agent="a9")).rejected(UnknownAgent, agent="a9")
+
+
+def test_who_leaves_ends_itself_and_what_it_held_is_anybodys() -> None:
+    busy = given(agent("a1"), task("t1"), ("a1", ClaimTask()))
+    busy.when("a1", Leave(reason="tired")).then(
+        TaskReleased(task="t1", agent="a1", fence=1, reason="agent terminated: tired"),
+        AgentTerminated(agent="a1", reason="tired"),
+    )
+    given(agent("a1"), ("a1", Leave())).when("a1", Leave()).rejected(TerminatedAgent, agent="a1")
+    given(agent("a1")).when("a2", Leave()).rejected(UnknownAgent, agent="a2")
 
 
 def test_the_last_act_of_a_stale_agent_is_in_order() -> None:

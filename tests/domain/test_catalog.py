@@ -26,6 +26,7 @@ TICKER_ONLY: set[type[Command]] = {CheckAgent, ExpireHandoff, ExpireLease, Queue
 VERBS = [
     "agent.spawn",
     "agent.heartbeat",
+    "agent.leave",
     "agent.terminate",
     "persona.define",
     "task.enqueue",

@@ -204,7 +204,7 @@ class Client:
     async def terminate(self, reason: str = "") -> Answer:
         """End this agent; what it holds returns to the queue."""
         self._spawned = False
-        return await self.tell("agent.terminate", {"reason": reason})
+        return await self.tell("agent.leave", {"reason": reason})
 
     async def tell(
         self,
@@ -324,7 +324,7 @@ class Client:
         if self._sender is not None:
             await self._sender.flush(CLOSE_TIMEOUT_S)
         if self._spawned and not self._stay and not self.keeper.offered:
-            await self.ask("agent.terminate", {"reason": "its session ended"})
+            await self.ask("agent.leave", {"reason": "its session ended"})
 
     async def _close(self) -> None:
         for events in self._events:

@@ -81,7 +81,6 @@ class Desk:
         """Have something of this session's ended with it."""
         self._endings.append(ending)
 
-    # --- being an agent
 
     async def appear(self) -> None:
         """Spawn the agent, if that was not done; take over what it holds from an earlier life."""
@@ -122,7 +121,6 @@ class Desk:
             logger.warning("%s could not leave in order, so its leases expire: %s", self.agent, error)
         self.held.clear()
 
-    # --- holding tasks
 
     async def claim(self, task: str | None, wait_s: float) -> Item | None:
         """A lease with its brief: of what was offered to us, else from the queue; None if there is none.
@@ -236,7 +234,6 @@ class Desk:
         self.held[task] = Held(task, lease["fence"], lease["lease_s"], lease["title"])
         self._keep_beating()
 
-    # --- heartbeats
 
     def _keep_beating(self) -> None:
         if self._beating is None or self._beating.done():

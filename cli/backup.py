@@ -54,7 +54,7 @@ def create(context: Context, file: Path, force: bool) -> None:
     """
     from services.alone import database_of
     from services.backup.writing import write_backup
-    from services.logfile import replacing
+    from services.log.logfile import replacing
 
     if file.exists() and not file.is_file():
         raise click.UsageError(f"{file} is no regular file, which could be replaced.")

@@ -12,7 +12,7 @@ from cli.points import resolved
 from cli.session import opened_log
 
 if TYPE_CHECKING:
-    from services.checkpoints import Checkpoint, Kept
+    from services.projector.checkpoints import Checkpoint, Kept
 
 _MEGABYTE = 1_000_000
 
@@ -35,8 +35,8 @@ def list_(context: Context, limit: int) -> None:
     there, each kept when it is changed for the first time afterwards.
     """
     from projections.catalog import PROJECTIONS
-    from services.checkpoints import checkpoints, kept
-    from services.tables import connected
+    from services.projector.checkpoints import checkpoints, kept
+    from services.projector.tables import connected
 
     with connected(context.doors().database_url) as connection:
         found, size = checkpoints(connection), kept(connection, PROJECTIONS)
@@ -56,8 +56,8 @@ def list_(context: Context, limit: int) -> None:
 def cut(context: Context) -> None:
     """Cut a checkpoint now, where the read models stand. The projector does so by itself as it goes on."""
     from projections.catalog import PROJECTIONS
-    from services.checkpoints import cut as cut_now
-    from services.tables import connected
+    from services.projector.checkpoints import cut as cut_now
+    from services.projector.tables import connected
 
     with connected(context.doors().database_url) as connection:
         made = cut_now(connection, PROJECTIONS)
@@ -85,9 +85,9 @@ def prune(context: Context, keep: int | None, point: str | None, everything: boo
     For example: coordctl checkpoint prune --before "30 days ago"
     """
     from projections.catalog import PROJECTIONS
-    from services.checkpoints import checkpoints
-    from services.checkpoints import prune as give_up
-    from services.tables import connected
+    from services.projector.checkpoints import checkpoints
+    from services.projector.checkpoints import prune as give_up
+    from services.projector.tables import connected
 
     if (keep is not None) + (point is not None) + everything != 1:
         raise click.UsageError("Say which: --keep N, --before POINT or --all.")

@@ -14,7 +14,7 @@ from cli.types import NAME
 if TYPE_CHECKING:
     from projections.runs import Comparison, Pair, Run
     from projections.runs import Step as RunStep
-    from services.compare import Subject
+    from services.reading.compare import Subject
 
 _COLOURS = {"=": None, "<": "yellow", ">": "yellow", "!": "red"}
 _SECONDS_ALONE = 100
@@ -61,8 +61,8 @@ def _compare(
     context: Context, before: Past, left: str, right: str, with_project: str | None, since: str | None
 ) -> "Comparison":
     from projections.runs import compare as align
-    from services.compare import parse_subject
     from services.errors import BadInput
+    from services.reading.compare import parse_subject
 
     one, other = parse_subject(left), parse_subject(right)
     if one.kind != other.kind:
@@ -80,7 +80,7 @@ def _project(subject: "Subject", otherwise: str) -> str:
 
 
 def _run(before: Past, project: str, subject: "Subject", since: str | None) -> "Run":
-    from services.compare import find_run
+    from services.reading.compare import find_run
 
     history = before.history(project)
     after = before.log.sequence_at(project, before.position(project, since)) if since else 0

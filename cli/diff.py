@@ -17,7 +17,7 @@ from projections.catalog import VIEWS
 if TYPE_CHECKING:
     from domain.messages import Recorded
     from projections.changes import FieldChange
-    from services.diff import Diff, Happened, Place, RowDiff, ViewDiff
+    from services.reading.diff import Diff, Happened, Place, RowDiff, ViewDiff
 
 SHOWN_CHARS = 100
 """How much people see of a value; --json has all of it."""
@@ -56,7 +56,7 @@ def diff(
     For example: coordctl diff "1h ago" now --view queue
     """
     from domain.errors import UnknownProject
-    from services.diff import Place
+    from services.reading.diff import Place
 
     project = with_project or context.project
     with opened_log(context) as log:
@@ -75,9 +75,9 @@ def diff(
 def _find(
     context: Context, one: "Place", other: "Place", views: Sequence[str], entity: str | None, limit: int
 ) -> "Diff":
-    from services.diff import USUAL
-    from services.diff import diff as differences
-    from services.tables import connected
+    from services.projector.tables import connected
+    from services.reading.diff import USUAL
+    from services.reading.diff import diff as differences
 
     with opened_log(context) as log, connected(context.doors().database_url) as connection:
         return differences(

@@ -14,7 +14,7 @@ from cli.types import NAME
 
 if TYPE_CHECKING:
     from domain.messages import Recorded
-    from services.log import EventLog
+    from services.log.event_log import EventLog
 
 BATCH_EVENTS = 1_000
 RECENT_EVENTS = 10

@@ -83,5 +83,5 @@ def _say(sentence: str, facts: dict[str, Any], as_json: bool) -> None:
 
 
 def _came_over_the_wire(error: CoordError) -> bool:
-    caller = sys.modules.get("services.caller")  # if nobody asked, nobody was refused
+    caller = sys.modules.get("services.bus.caller")  # if nobody asked, nobody was refused
     return caller is not None and isinstance(error, caller.Refused)

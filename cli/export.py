@@ -14,8 +14,8 @@ from cli.progress import bar, bars
 from cli.session import new_codec, opened_log
 
 if TYPE_CHECKING:
-    from services.log import EventLog
-    from services.logfile import Format, Header
+    from services.log.event_log import EventLog
+    from services.log.logfile import Format, Header
 
 STDOUT = Path("-")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -55,15 +55,15 @@ def export(context: Context, file: Path, until: str | None, kind: "Format | None
 
 
 def _header(log: "EventLog", project: str, until: str | None) -> "Header":
-    from services.transfer import header_of
+    from services.log.transfer import header_of
 
     position = resolved(log, project, until) if until else log.head()
     return header_of(log, project, position, datetime.now(UTC))
 
 
 def _to_stdout(log: "EventLog", header: "Header") -> None:
-    from services.logfile import write_lines
-    from services.transfer import export_log
+    from services.log.logfile import write_lines
+    from services.log.transfer import export_log
 
     out = sys.stdout.buffer
     export_log(log, new_codec(), header, write_lines, out, lambda _: None)
@@ -73,8 +73,8 @@ def _to_stdout(log: "EventLog", header: "Header") -> None:
 def _to_file(context: Context, log: "EventLog", header: "Header", file: Path, kind: "Format") -> None:
     import msgspec
 
-    from services.logfile import replacing, writer_of
-    from services.transfer import export_log
+    from services.log.logfile import replacing, writer_of
+    from services.log.transfer import export_log
 
     write = writer_of(kind)
     with bars(shown=not context.as_json) as progress:

@@ -14,9 +14,9 @@ from cli.session import new_codec, opened_log
 from cli.types import NAME
 
 if TYPE_CHECKING:
-    from services.beads import Plan
-    from services.logfile import LogFile
-    from services.transfer import Imported
+    from services.imports.beads import Plan
+    from services.log.logfile import LogFile
+    from services.log.transfer import Imported
 
 ACTOR = "importer"
 SHOWN_NOTES = 20
@@ -40,8 +40,8 @@ def beads(context: Context, file: BinaryIO, persona: str | None, dry_run: bool, 
     tombstones are left out. Odd rows are reported, mended or skipped, and the import goes on. Tasks that are
     known already are left as they are, so importing twice changes nothing.
     """
-    from services.beads import read_issues
-    from services.importing import lines_of
+    from services.imports.beads import read_issues
+    from services.imports.importing import lines_of
 
     with bars(shown=not as_json) as progress:
         read = bar(progress, "reading", _size_bytes(file))
@@ -74,7 +74,7 @@ def log_(context: Context, file: Path, name: str | None) -> None:
 
     For example: coordctl import log book.jsonl --as book-copy
     """
-    from services.logfile import opened
+    from services.log.logfile import opened
 
     if not file.is_file():
         raise click.UsageError(f"{file} is no file; a log is read twice, so it cannot come through a pipe.")
@@ -94,7 +94,7 @@ def log_(context: Context, file: Path, name: str | None) -> None:
 
 
 def _import_log(context: Context, file: "LogFile", project: str) -> "Imported":
-    from services.transfer import import_log
+    from services.log.transfer import import_log
 
     with opened_log(context) as log, bars(shown=not context.as_json) as progress:
         check = bar(progress, "checking", file.header.count)
@@ -107,9 +107,9 @@ def _import_log(context: Context, file: "LogFile", project: str) -> "Imported":
 
 
 async def _send(context: Context, plan: "Plan", advance: Advance) -> int:
-    from services.caller import Caller
-    from services.importing import send
-    from services.log import EventLog
+    from services.bus.caller import Caller
+    from services.imports.importing import send
+    from services.log.event_log import EventLog
 
     doors = context.doors()
     log = EventLog(doors.database_url)

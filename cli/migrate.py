@@ -10,7 +10,7 @@ from cli.exits import FAULT
 from cli.output import print_json
 
 if TYPE_CHECKING:
-    from services.migrations import Migration
+    from services.log.migrations import Migration
 
 
 @click.command()
@@ -25,8 +25,8 @@ def migrate(context: Context, check: bool) -> None:
     """
     from services.alone import database_of
     from services.backup.database import opened
-    from services.migrations import MIGRATIONS, missing
-    from services.migrations import migrate as apply
+    from services.log.migrations import MIGRATIONS, missing
+    from services.log.migrations import migrate as apply
 
     with database_of(context.config()) as url, opened(url) as connection:
         found = missing(connection, MIGRATIONS) if check else apply(connection, MIGRATIONS)
@@ -36,7 +36,7 @@ def migrate(context: Context, check: bool) -> None:
 
 
 def _tell(context: Context, found: "list[Migration]", *, check: bool) -> None:
-    from services.migrations import MIGRATIONS
+    from services.log.migrations import MIGRATIONS
 
     named = [{"number": each.number, "name": each.name} for each in found]
     schema = MIGRATIONS[-1].number

@@ -13,7 +13,7 @@ import click
 from cli.context import Context
 
 if TYPE_CHECKING:
-    from services.caller import Answer
+    from services.bus.caller import Answer
 
 Item = Mapping[str, Any]
 

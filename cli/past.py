@@ -10,9 +10,9 @@ from cli.points import resolved
 from cli.session import new_codec, opened_log
 
 if TYPE_CHECKING:
-    from services.history import History
-    from services.log import EventLog
-    from services.travel import Travel
+    from services.log.event_log import EventLog
+    from services.log.history import History
+    from services.reading.travel import Travel
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Past:
 
     def history(self, project: str, point: str | None = None) -> "History":
         """What a project's events tell up to a POINT; without one, to the last there is."""
-        from services.history import History
+        from services.log.history import History
 
         return History(self.log, new_codec(), self.travel, project, self.position(project, point))
 
@@ -38,8 +38,8 @@ class Past:
 @contextmanager
 def past(context: Context) -> "Iterator[Past]":
     """The past, as long as it is needed."""
-    from services.tables import connected
-    from services.travel import Travel
+    from services.projector.tables import connected
+    from services.reading.travel import Travel
 
     with opened_log(context) as log, connected(context.doors().database_url) as connection:
         yield Past(log, Travel(log, new_codec(), connection))

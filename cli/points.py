@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from cli.session import new_codec
 
 if TYPE_CHECKING:
-    from services.log import EventLog
+    from services.log.event_log import EventLog
 
 
 def resolved(log: "EventLog", project: str, text: str) -> int:
@@ -14,9 +14,9 @@ def resolved(log: "EventLog", project: str, text: str) -> int:
 
     Raises BadPoint, PointNotReached or UnknownBookmark.
     """
-    from services.points import parse_point, resolve
-    from services.tables import connected
-    from services.travel import Travel
+    from services.projector.tables import connected
+    from services.reading.points import parse_point, resolve
+    from services.reading.travel import Travel
 
     with connected(log.url) as connection:
         travel = Travel(log, new_codec(), connection)

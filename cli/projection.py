@@ -12,7 +12,7 @@ from cli.session import new_codec, opened_log
 
 if TYPE_CHECKING:
     from projections.framework import Projection
-    from services.rebuild import Progress
+    from services.projector.rebuild import Progress
 
 
 @click.group()
@@ -24,8 +24,8 @@ def projection() -> None:
 @pass_context
 def list_(context: Context) -> None:
     """List the read models: their version, their table, how far behind the log they are."""
-    from services.tables import connected
-    from services.tracking import tracked
+    from services.projector.tables import connected
+    from services.projector.tracking import tracked
 
     with opened_log(context) as log:
         head = log.head()
@@ -48,7 +48,7 @@ def list_(context: Context) -> None:
 @pass_context
 def rebuild(context: Context, names: tuple[str, ...], everything: bool) -> None:
     """Build read models anew from the log, beside the tables that go on being served, and swap them in."""
-    from services.rebuild import rebuild as build
+    from services.projector.rebuild import rebuild as build
 
     if bool(names) == everything:
         raise click.UsageError("Name the projections to rebuild, or say --all.")
@@ -79,8 +79,8 @@ def verify(context: Context, names: tuple[str, ...]) -> None:
     """
     import msgspec
 
+    from services.audit.verify import verify as differences
     from services.tuning import collect_seldom
-    from services.verify import verify as differences
 
     collect_seldom()
     with opened_log(context) as log:
@@ -100,7 +100,7 @@ def verify(context: Context, names: tuple[str, ...]) -> None:
 def _named(names: tuple[str, ...]) -> "list[Projection[Any]]":
     """Those of these names, or all. Raises UnknownProjection."""
     from projections.catalog import PROJECTIONS
-    from services.tracking import UnknownProjection
+    from services.projector.tracking import UnknownProjection
 
     known = {each.name: each for each in PROJECTIONS}
     for name in names:

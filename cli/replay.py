@@ -15,7 +15,7 @@ from projections.catalog import VIEWS
 
 if TYPE_CHECKING:
     from domain.messages import Recorded
-    from services.log import EventLog
+    from services.log.event_log import EventLog
 
 USUAL = ("agents", "queue", "handoffs")
 ALL = "all"

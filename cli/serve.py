@@ -65,8 +65,8 @@ def serve(
 
 async def _answers(nats_url: str, service: str) -> bool:
     """Whether a process of this service answers from this host."""
+    from services.bus.link import Link
     from services.doors.reports import gather, is_here
-    from services.link import Link
 
     link = Link(nats_url, "coordctl-check")
     try:

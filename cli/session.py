@@ -13,10 +13,10 @@ from cli.context import Context
 from cli.output import warn
 
 if TYPE_CHECKING:
-    from services.caller import Answer
-    from services.codec import Codec
-    from services.log import EventLog
-    from services.reads import Item, Reads
+    from services.bus.caller import Answer
+    from services.log.codec import Codec
+    from services.log.event_log import EventLog
+    from services.reading.reads import Item, Reads
 
 CATCH_UP_TIMEOUT_S = 2.0
 
@@ -30,9 +30,9 @@ def ask(
     """
     import msgspec
 
-    from services.caller import Caller
+    from services.bus.caller import Caller
+    from services.bus.wire import check_name, parse_command
     from services.config import resolve_nats
-    from services.wire import check_name, parse_command
 
     check_name("project", context.project)
     check_name("actor", actor)
@@ -56,7 +56,7 @@ def read(context: Context, view: str, project: str | None = None, **params: Any)
 @contextmanager
 def reading(context: Context) -> "Iterator[Reads]":
     """The read models, caught up with the log as it is now, or a warning that they are not."""
-    from services.reads import NotYetVisible, Reads
+    from services.reading.reads import NotYetVisible, Reads
 
     url = context.doors().database_url
     _be_quiet()
@@ -73,7 +73,7 @@ def reading(context: Context) -> "Iterator[Reads]":
 @contextmanager
 def opened_log(context: Context) -> "Iterator[EventLog]":
     """The log itself, to read."""
-    from services.log import EventLog
+    from services.log.event_log import EventLog
 
     log = EventLog(context.doors().database_url)
     _be_quiet()
@@ -85,7 +85,7 @@ def opened_log(context: Context) -> "Iterator[EventLog]":
 
 def new_codec() -> "Codec":
     from domain.catalog import EVENTS, upcast
-    from services.codec import Codec
+    from services.log.codec import Codec
 
     return Codec(EVENTS, upcast)
 

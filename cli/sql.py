@@ -12,7 +12,7 @@ from cli.session import new_codec, opened_log
 from cli.types import DURATION
 
 if TYPE_CHECKING:
-    from services.sql import Answer
+    from services.reading.sql import Answer
 
 LIMIT_ROWS = 1_000
 MAX_TIMEOUT_S = 3_600.0
@@ -53,9 +53,9 @@ def sql(context: Context, statement: str, point: str, limit: int, timeout_s: flo
 
 
 def _ask(context: Context, statement: str, point: str, limit: int, timeout_s: float) -> "Answer":
-    from services.sql import ask
-    from services.tables import connected
-    from services.travel import Travel
+    from services.projector.tables import connected
+    from services.reading.sql import ask
+    from services.reading.travel import Travel
 
     with opened_log(context) as log, connected(context.doors().database_url) as connection:
         position = resolved(log, context.project, point)

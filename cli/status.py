@@ -12,9 +12,9 @@ from cli.context import Context, json_option, pass_context
 from services.roster import SERVICES, service_of
 
 if TYPE_CHECKING:
-    from services.doctor import Check
-    from services.standing import Lag
-    from services.status import Status
+    from services.health.doctor import Check
+    from services.health.standing import Lag
+    from services.health.status import Status
 
 NOT_READY = 5
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
@@ -29,7 +29,7 @@ def status(context: Context, as_json: bool) -> None:
     The exit code is 0 if everything works and 5 if something does not.
     """
     from services.config import State
-    from services.status import status as ask
+    from services.health.status import status as ask
 
     config = context.config()
     found = asyncio.run(ask(config.data, context.doors(), State.load(config.data)))
@@ -45,7 +45,7 @@ def doctor(context: Context, as_json: bool) -> None:
 
     The exit code is 0 unless something has failed.
     """
-    from services.doctor import examine
+    from services.health.doctor import examine
 
     checks = asyncio.run(examine(context.config()))
     if as_json:

@@ -18,7 +18,7 @@ from projections.catalog import VIEWS
 
 if TYPE_CHECKING:
     from projections.changes import RowChange
-    from services.changes import Step, Walk
+    from services.reading.changes import Step, Walk
 
 MAX_STEPS = 10_000
 STEPS = 20
@@ -133,7 +133,7 @@ def moved(key: str, place: int, last: int) -> int:
 
 def _walk(context: Context, before: Past, entity: str | None, views: tuple[str, ...]) -> "Walk":
     from domain.errors import NotFound
-    from services.changes import STATE, Walk
+    from services.reading.changes import STATE, Walk
 
     projections = [VIEWS[name].projection for name in dict.fromkeys(views)] if views else STATE
     walk = Walk(before.history(context.project), before.travel, entity, projections)

@@ -13,7 +13,7 @@ from cli.progress import bar, bars
 from cli.session import opened_log
 
 if TYPE_CHECKING:
-    from services.audit import Check
+    from services.audit.audit import Check
 
 
 @click.group()
@@ -55,7 +55,7 @@ def rebuild(context: Context, yes: bool) -> None:
 
 
 def _rebuild(context: Context) -> "Check":
-    from services.refill import rebuild_stream
+    from services.relay.refill import rebuild_stream
 
     with opened_log(context) as log, bars(shown=not context.as_json) as progress:
         advance = bar(progress, "filling", log.head())

@@ -15,7 +15,7 @@ from cli.types import NAME
 
 if TYPE_CHECKING:
     from domain.messages import Recorded
-    from services.history import History
+    from services.log.history import History
 
 OUTCOMES = ("done", "failed", "undone", "other")
 COLOURS = {"done": "green", "failed": "red", "undone": "yellow"}

@@ -14,7 +14,7 @@ from cli.session import ask, new_codec, opened_log
 from cli.types import NAME
 
 if TYPE_CHECKING:
-    from services.log import EventLog
+    from services.log.event_log import EventLog
 
 MAX_WAIT_S = 60.0
 """How long a fork or a restore of a long history may take."""

@@ -16,8 +16,8 @@ from cli.session import new_codec, opened_log
 from cli.types import NAME
 
 if TYPE_CHECKING:
-    from services.audit import Check
-    from services.log import EventLog
+    from services.audit.audit import Check
+    from services.log.event_log import EventLog
 
 
 @click.command()
@@ -52,7 +52,7 @@ def verify(context: Context, only: str | None) -> None:
 def _checks(context: Context, only: str | None) -> "Iterator[Check]":
     """One after the other, as each is done."""
     from projections.catalog import PROJECTIONS
-    from services.audit import audit_read_models, audit_stream
+    from services.audit.audit import audit_read_models, audit_stream
 
     doors = context.doors()
     with opened_log(context) as log:
@@ -63,7 +63,7 @@ def _checks(context: Context, only: str | None) -> "Iterator[Check]":
 
 
 def _of_log(context: Context, log: "EventLog", project: str) -> "Check":
-    from services.audit import audit_log
+    from services.audit.audit import audit_log
 
     with bars(shown=not context.as_json) as progress:
         total = log.project_head(project)[0]

@@ -12,8 +12,8 @@ from domain.messages import Event
 from domain.tasks.events import TaskLeaseExpired
 
 if TYPE_CHECKING:  # who counts commands need not load the relay and the projector
-    from services.projector import Projector
-    from services.relay import Relay
+    from services.projector.projector import Projector
+    from services.relay.relay import Relay
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)

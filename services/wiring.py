@@ -17,13 +17,13 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from domain.catalog import EVENTS, upcast
 from domain.errors import CoordError
-from services.codec import Codec
+from services.bus.connection import connect
+from services.bus.link import disconnect
 from services.config import Doors
-from services.connection import connect
 from services.doors.micro import Endpoints, MicroDoor
 from services.doors.reports import ReportDoor
-from services.link import disconnect
-from services.log import EventLog
+from services.log.codec import Codec
+from services.log.event_log import EventLog
 from services.serving import Ready
 from services.tuning import switch_often
 from services.waiting import ToldToStop, either, first_of, unless
@@ -38,15 +38,15 @@ Run = Callable[[Doors, asyncio.Event, Ready], Awaitable[None]]
 
 async def run_writer(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
     """Decide the commands of our share of the shards; stand by while there is none."""
-    from services.defaults import Defaults, Follower
     from services.doors.commands import CommandDoor, Dispatch
     from services.doors.endpoints import command_endpoints
-    from services.holdings import Holdings
-    from services.ledgers import LedgersAtMarks
     from services.metrics import WriterMetrics
-    from services.shards import KIND, SHARDS
-    from services.shares import Shares
-    from services.terms import Terms
+    from services.sharing.holdings import Holdings
+    from services.sharing.shares import Shares
+    from services.writer.defaults import Defaults, Follower
+    from services.writer.ledgers import LedgersAtMarks
+    from services.writer.shards import KIND, SHARDS
+    from services.writer.terms import Terms
 
     switch_often()
     registry = new_registry()
@@ -75,7 +75,7 @@ async def run_writer(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
 async def run_relay(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
     """Publish what the log holds to JetStream."""
     from services.metrics import watch_relay
-    from services.relay import Relay
+    from services.relay.relay import Relay
 
     log = await opened_log(doors, stop)
     relay = Relay(log, doors.database_url, doors.nats_url, replicas=doors.stream_replicas)
@@ -91,9 +91,9 @@ async def run_projector(doors: Doors, stop: asyncio.Event, ready: Ready) -> None
     """Fold the log into the tables of the read models, whether NATS is there or not."""
     from projections.catalog import PROJECTIONS
     from services.metrics import watch_projector
-    from services.projector import Projector
-    from services.tables import connected as connected_to_tables
-    from services.tracking import set_up
+    from services.projector.projector import Projector
+    from services.projector.tables import connected as connected_to_tables
+    from services.projector.tracking import set_up
 
     switch_often()
     log = await opened_log(doors, stop)
@@ -136,14 +136,14 @@ async def run_gateway(
     `data` is where the tokens are, `names` the hosts it goes by beside its address. Raises
     PublicWithoutTokens.
     """
+    from services.bus.link import Link
     from services.doors.endpoints import view_endpoints
     from services.doors.views import QUEUE, ViewDoor
     from services.gateway.app import Gateway
     from services.gateway.server import listening
     from services.gateway.tokens import is_loopback, opened
-    from services.link import Link
     from services.metrics import GatewayMetrics
-    from services.reads import Reads, view_names
+    from services.reading.reads import Reads, view_names
 
     registry = new_registry()
     metrics = GatewayMetrics(registry)

@@ -11,8 +11,8 @@ from msgspec import Struct, field
 
 from services.access.identity import Identity
 from services.access.roles import EVERY, verbs_of
-from services.shards import MAPPED_SUBJECTS, shard_of
-from services.wire import COMMAND_SUBJECTS, VIEW_SUBJECTS
+from services.bus.wire import COMMAND_SUBJECTS, VIEW_SUBJECTS
+from services.writer.shards import MAPPED_SUBJECTS, shard_of
 
 REPORTS = "coordctl.report"
 EVENTS = "coord.*.evt.>"

@@ -19,9 +19,9 @@ from services.access.identity import Identity
 from services.access.keys import BadCredentials, new_seed, public_key, read_seed
 from services.access.permissions import ECHO
 from services.access.roles import EVERY, LOCAL_OPERATOR, SERVICE_PREFIX, Role
+from services.bus.wire import check_name
 from services.files import write_private
 from services.roster import SERVICES
-from services.wire import check_name
 
 FOLDER = "credentials"
 RECORD = "identities.json"

@@ -10,7 +10,7 @@ import msgspec
 
 from services.access.identity import Identity
 from services.access.users import users_of
-from services.shards import MAPPINGS
+from services.writer.shards import MAPPINGS
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 LISTEN = "0.0.0.0:4222"

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from domain.errors import CoordError
-from services.chain import BrokenHistory, Chain
-from services.codec import Codec, Row
+from services.log.chain import BrokenHistory, Chain
+from services.log.codec import Codec, Row
 
 HEADER, FORKS, EVENTS, PROJECTS, END = b"h", b"f", b"e", b"p", b"z"
 KINDS = HEADER + FORKS + EVENTS + PROJECTS + END

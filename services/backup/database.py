@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.rows import TupleRow
 
-from services.database import connect, unavailable
+from services.log.database import connect, unavailable
 
 Connection = psycopg.Connection[TupleRow]
 

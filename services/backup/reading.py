@@ -27,9 +27,9 @@ from services.backup.contents import (
     Kept,
 )
 from services.backup.writing import Backup, Begun
-from services.codec import Codec, Row
-from services.migrations import MIGRATIONS, DataNewer
-from services.transfer import Advance
+from services.log.codec import Codec, Row
+from services.log.migrations import MIGRATIONS, DataNewer
+from services.log.transfer import Advance
 
 _DECODERS: dict[bytes, msgspec.json.Decoder[Any]] = {
     HEADER: msgspec.json.Decoder(Header),

@@ -10,9 +10,9 @@ from domain.errors import Rejection
 from services.backup.database import Connection, exists, opened
 from services.backup.reading import BackupReader
 from services.backup.writing import Backup, Begun
-from services.codec import Row
-from services.migrations import MIGRATIONS, migrate
-from services.tail import CHANNEL
+from services.log.codec import Row
+from services.log.migrations import MIGRATIONS, migrate
+from services.log.tail import CHANNEL
 
 LOCK_TIMEOUT_S = 5
 

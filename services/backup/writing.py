@@ -28,12 +28,12 @@ from services.backup.contents import (
     line_of,
 )
 from services.backup.database import Connection, exists, opened
-from services.codec import Codec, Row
-from services.database import LogMissing
-from services.lineage import READ_MARKS, read_lineage
-from services.migrations import MIGRATIONS, applied, missing
-from services.tail import HEAD
-from services.transfer import Advance
+from services.log.codec import Codec, Row
+from services.log.database import LogMissing
+from services.log.lineage import READ_MARKS, read_lineage
+from services.log.migrations import MIGRATIONS, applied, missing
+from services.log.tail import HEAD
+from services.log.transfer import Advance
 
 ADVANCE_EVENTS = 4_096
 

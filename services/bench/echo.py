@@ -12,11 +12,11 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from services.access.permissions import ECHO
-from services.batch import MAX_BATCH_REQUESTS
-from services.connection import connect
+from services.bus.connection import connect
 from services.doors.commands import CommandDoor
 from services.metrics import WriterMetrics
-from services.requests import Request
+from services.writer.batch import MAX_BATCH_REQUESTS
+from services.writer.requests import Request
 
 ROOT = ECHO
 """The first token of the subjects it answers on, where the real ones have `coord`."""

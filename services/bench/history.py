@@ -20,8 +20,8 @@ from domain.ledger import Ledger
 from domain.messages import TICKER, Command, Context, Event
 from domain.tasks.events import TaskCompleted, TaskFailed
 from services.bench import deeds
-from services.codec import Codec
-from services.log import EventLog
+from services.log.codec import Codec
+from services.log.event_log import EventLog
 
 AGENTS = 100
 BACKLOG_TASKS = 400

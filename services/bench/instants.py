@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from domain.errors import CoordError
 from projections.catalog import VIEWS
-from services.codec import Codec
-from services.log import EventLog
-from services.reads import Item, shape
-from services.replay import replay
-from services.tables import Connection
-from services.travel import Travel
+from services.log.codec import Codec
+from services.log.event_log import EventLog
+from services.projector.tables import Connection
+from services.reading.reads import Item, shape
+from services.reading.replay import replay
+from services.reading.travel import Travel
 
 THINGS: Mapping[str, str] = {"queue": "task.", "agents": "agent.", "handoffs": "handoff."}
 """Views of one kind of thing each, and how the names of events about such a thing begin."""

@@ -12,8 +12,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.nuid import NUID
 
-from services.connection import connect
-from services.wire import COMMAND_ID_HEADER
+from services.bus.connection import connect
+from services.bus.wire import COMMAND_ID_HEADER
 
 
 class Load:

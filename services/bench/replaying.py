@@ -26,13 +26,13 @@ from services.bench.instants import THINGS, Answer, Ask, Traveller
 from services.bench.load import Load
 from services.bench.suite import Figure
 from services.bench.system import SETTLE_TIMEOUT_S, System, lag_sampled
-from services.caller import Caller
-from services.codec import Codec
-from services.diff import Place, diff
-from services.log import EventLog
-from services.reads import Reads
-from services.replay import REPLAY_BATCH_EVENTS, Rows
-from services.tables import Connection, connected
+from services.bus.caller import Caller
+from services.log.codec import Codec
+from services.log.event_log import EventLog
+from services.projector.tables import Connection, connected
+from services.reading.diff import Place, diff
+from services.reading.reads import Reads
+from services.reading.replay import REPLAY_BATCH_EVENTS, Rows
 from services.tuning import collect_seldom
 
 PROJECT = "history"

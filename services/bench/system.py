@@ -19,11 +19,11 @@ from psycopg.rows import TupleRow
 
 from services.access.permissions import ECHO
 from services.access.registry import Registry
+from services.bus.connection import connect
 from services.config import State, address_of, signed
-from services.connection import connect
 from services.embedded.reload import reload_users
 from services.errors import Unavailable
-from services.relay import STREAM
+from services.relay.relay import STREAM
 
 UP_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 120.0

@@ -20,9 +20,9 @@ from services.bench.load import Load
 from services.bench.suite import Figure
 from services.bench.system import SETTLE_TIMEOUT_S, System
 from services.bench.workloads import PLAN_TASKS, Verdict
-from services.codec import Codec
 from services.errors import Unavailable
-from services.log import EventLog
+from services.log.codec import Codec
+from services.log.event_log import EventLog
 
 PROJECT = "live"
 CHUNK_PLANS = 10

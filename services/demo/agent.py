@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from domain.errors import StaleFence
-from services.caller import Caller, Refused
+from services.bus.caller import Caller, Refused
 from services.demo import novel
 from services.demo.board import Board
 from services.demo.novel import Member

@@ -15,9 +15,9 @@ from domain.messages import Recorded
 from projections.agents import AGENTS, AgentRow
 from projections.handoffs import HANDOFFS, HandoffRow
 from projections.queue import QUEUE, TaskRow
-from services.codec import Codec
-from services.connection import connect
-from services.relay import POSITION, SEQUENCE, STREAM
+from services.bus.connection import connect
+from services.log.codec import Codec
+from services.relay.relay import POSITION, SEQUENCE, STREAM
 
 RECENT_EVENTS = 50
 STREAM_TIMEOUT_S = 10.0

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from services.caller import Caller
+from services.bus.caller import Caller
 from services.demo import novel
 from services.demo.agent import Agent, Pace, Told
 from services.demo.board import Board

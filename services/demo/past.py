@@ -9,12 +9,12 @@ from projections.agents import AGENTS
 from projections.catalog import PROJECTIONS
 from projections.handoffs import HANDOFFS
 from projections.queue import QUEUE
-from services.codec import Codec
+from services.audit.verify import Difference, verify
 from services.demo.novel import PROJECT
-from services.log import EventLog
-from services.reads import Reads, shape
-from services.replay import replay
-from services.verify import Difference, verify
+from services.log.codec import Codec
+from services.log.event_log import EventLog
+from services.reading.reads import Reads, shape
+from services.reading.replay import replay
 
 PROJECTOR_TIMEOUT_S = 15.0
 

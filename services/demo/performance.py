@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from domain.catalog import EVENTS, upcast
-from services.codec import Codec
 from services.config import Config, State
 from services.demo.agent import Pace
 from services.demo.board import Board, Listener
@@ -18,7 +17,8 @@ from services.demo.fleet import Fleet
 from services.demo.novel import PROJECT
 from services.demo.past import Agreement, Moment, agreement, middle
 from services.demo.proof import Proof, prove
-from services.log import EventLog
+from services.log.codec import Codec
+from services.log.event_log import EventLog
 from services.supervisor import Supervisor
 from services.supervisor.child import Say
 

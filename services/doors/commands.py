@@ -15,10 +15,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from domain.errors import CoordError
-from services.metrics import WriterMetrics
-from services.requests import Request, Taker
-from services.shards import check_shard, shard_of
-from services.wire import (
+from services.bus.wire import (
     CAUSATION_HEADER,
     COMMAND_ID_HEADER,
     COMMAND_SUBJECTS,
@@ -31,6 +28,9 @@ from services.wire import (
     parse_subject,
     parse_trace,
 )
+from services.metrics import WriterMetrics
+from services.writer.requests import Request, Taker
+from services.writer.shards import check_shard, shard_of
 
 REFUSALS = "refused"
 """Below an actor's inbox: where it is told of commands that cannot be answered where they asked for it."""

@@ -16,8 +16,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.nuid import NUID
 
+from services.bus.wire import may_answer
 from services.doors.reports import instance
-from services.wire import may_answer
 
 PREFIX = "$SRV"
 SERVICE_PREFIX = "coordctl-"

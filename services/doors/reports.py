@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry, generate_latest
 
-from services.wire import may_answer
+from services.bus.wire import may_answer
 
 SUBJECT = "coordctl.report"
 WAIT_S = 1.0

@@ -16,10 +16,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from domain.errors import CoordError
-from services.errors import RETRY_AFTER_S, BadInput, PayloadTooLarge, UnknownView
-from services.metrics import GatewayMetrics
-from services.reads import Reads, parse
-from services.wire import (
+from services.bus.wire import (
     MAX_PAYLOAD_BYTES,
     VIEW_SUBJECTS,
     check_json,
@@ -27,6 +24,9 @@ from services.wire import (
     encode_error,
     may_answer,
 )
+from services.errors import RETRY_AFTER_S, BadInput, PayloadTooLarge, UnknownView
+from services.metrics import GatewayMetrics
+from services.reading.reads import Reads, parse
 
 QUEUE = "coordctl-gateway"
 UNREADABLE = "unreadable"

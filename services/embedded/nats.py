@@ -30,7 +30,7 @@ from services.config import signed
 from services.embedded.owner import make_data_dir
 from services.embedded.server import DirectoryLock, ServerProcess
 from services.files import write_private
-from services.shards import MAPPINGS
+from services.writer.shards import MAPPINGS
 
 HOST = "127.0.0.1"
 PORTS = range(

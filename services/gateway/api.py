@@ -21,14 +21,7 @@ from domain.catalog import COMMANDS
 from domain.errors import CoordError
 from domain.messages import Command
 from services.access.roles import EVERY
-from services.errors import BadInput, InternalError
-from services.gateway.asking import Asker
-from services.gateway.denials import NoSuchPage, WrongMediaType, WrongMethod
-from services.gateway.entry import Entry, Holder
-from services.gateway.live import CHECK_S, HEARTBEAT_S, Event, Live
-from services.gateway.pages import EVENTS_VIEW, MAX_LIMIT_ROWS, PROJECTS_VIEW, Lists, Page, question
-from services.gateway.problems import problem
-from services.wire import (
+from services.bus.wire import (
     COMMAND_ID_HEADER,
     TRACE_HEADER,
     command_subject,
@@ -36,6 +29,13 @@ from services.wire import (
     parse_id,
     parse_trace,
 )
+from services.errors import BadInput, InternalError
+from services.gateway.asking import Asker
+from services.gateway.denials import NoSuchPage, WrongMediaType, WrongMethod
+from services.gateway.entry import Entry, Holder
+from services.gateway.live import CHECK_S, HEARTBEAT_S, Event, Live
+from services.gateway.pages import EVENTS_VIEW, MAX_LIMIT_ROWS, PROJECTS_VIEW, Lists, Page, question
+from services.gateway.problems import problem
 
 READERS = 8
 STREAM = "/api/{project}/stream"

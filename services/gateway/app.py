@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from domain.errors import CoordError
+from services.bus.link import Link
 from services.errors import Unavailable
 from services.gateway.api import Api, refusal_of
 from services.gateway.asking import Asker
@@ -26,13 +27,12 @@ from services.gateway.live import Live
 from services.gateway.pages import Lists
 from services.gateway.problems import problem
 from services.gateway.tokens import Tokens
-from services.health import Health, check
-from services.link import Link
-from services.log import EventLog
+from services.health.health import Health, check
+from services.log.event_log import EventLog
 from services.mcp.door import PATH as MCP_PATH
 from services.mcp.door import McpDoor
 from services.metrics import GatewayMetrics
-from services.reads import Reads
+from services.reading.reads import Reads
 
 HEALTH_AGE_S = 1.0
 

@@ -16,7 +16,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from domain.errors import CoordError
-from services.caller import (
+from services.bus.caller import (
     ATTEMPT_TIMEOUT_S,
     FIRST_BACKOFF_S,
     MAX_BACKOFF_S,
@@ -25,10 +25,10 @@ from services.caller import (
     Answer,
     parse_answer,
 )
+from services.bus.link import Link
+from services.bus.wire import COMMAND_ID_HEADER, inbox, parse_subject
 from services.errors import RETRY_AFTER_S, TimedOut, Unavailable
 from services.gateway.denials import TooManyCommands
-from services.link import Link
-from services.wire import COMMAND_ID_HEADER, inbox, parse_subject
 
 PATIENCE_S = 12.0
 MAX_COMMANDS = 1_000

@@ -11,9 +11,9 @@ from msgspec import Struct
 from starlette.datastructures import Headers
 
 from services.access.roles import EVERY, Role, verbs_of
+from services.bus.wire import check_name
 from services.gateway.denials import Forbidden, RateLimited, Unauthenticated
 from services.gateway.tokens import Token, Tokens
-from services.wire import check_name
 
 RATE_PER_S = 100.0
 BURST_REQUESTS = 300

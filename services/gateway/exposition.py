@@ -8,8 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from services.doors.reports import Report
-from services.health import Health
-from services.reads import Tally
+from services.health.health import Health
+from services.reading.reads import Tally
 
 MAX_PROJECTS = 100
 OTHERS = "others"

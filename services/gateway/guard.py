@@ -12,11 +12,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import CoordError
+from services.bus.wire import MAX_PAYLOAD_BYTES
 from services.errors import PayloadTooLarge
 from services.gateway.denials import CrossSite, TokenInUrl, UnknownHost
 from services.gateway.problems import problem
 from services.gateway.tokens import ISSUED
-from services.wire import MAX_PAYLOAD_BYTES
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})

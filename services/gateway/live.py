@@ -14,9 +14,9 @@ from typing import Any
 
 from domain.errors import CoordError
 from services.errors import RETRY_AFTER_S
-from services.event_pages import told
 from services.gateway.denials import TooManyListeners
-from services.log import EventLog
+from services.log.event_log import EventLog
+from services.log.event_pages import told
 from services.waiting import either
 
 MAX_LISTENERS = 500

@@ -8,14 +8,14 @@ import msgspec
 from domain.catalog import COMMANDS
 from domain.messages import Command, Name
 from projections.catalog import VIEWS
+from services.bus.wire import ID_PATTERN, MAX_PAYLOAD_BYTES
 from services.gateway.entry import ACTOR_HEADER
 from services.gateway.pages import EVENTS_VIEW, LIMIT_ROWS, MAX_LIMIT_ROWS, MAX_POINT_CHARS
 from services.gateway.problems import MEDIA_TYPE, Problem
 from services.protocol.results import told_by
 from services.protocol.rows import ROWS
 from services.protocol.schemas import REFERENCE, Schema, reference
-from services.reads import view_names, view_params
-from services.wire import ID_PATTERN, MAX_PAYLOAD_BYTES
+from services.reading.reads import view_names, view_params
 
 VERSION = "3.1.0"
 KEY_HEADER = "Idempotency-Key"
@@ -172,7 +172,7 @@ def _query(name: str, schema: Schema, *, required: bool = False) -> Schema:
 
 
 def _point() -> Schema:
-    """The points that services/points.py knows, as far as a pattern can tell them."""
+    """The points that services/reading/points.py knows, as far as a pattern can tell them."""
     span = r"[0-9]{1,12} ?(s|m|h|d|w|seconds?|minutes?|hours?|days?|weeks?)"
     return {
         "anyOf": [

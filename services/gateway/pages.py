@@ -18,14 +18,14 @@ from msgspec import Struct
 
 from domain.catalog import EVENTS, upcast
 from projections.catalog import VIEWS
-from services.codec import Codec
 from services.errors import BadInput, UnknownView
 from services.gateway.denials import BadCursor
-from services.log import EventLog
-from services.points import parse_point, resolve
-from services.reads import Item, Reads, parse, view_names
-from services.tables import connected
-from services.travel import Travel
+from services.log.codec import Codec
+from services.log.event_log import EventLog
+from services.projector.tables import connected
+from services.reading.points import parse_point, resolve
+from services.reading.reads import Item, Reads, parse, view_names
+from services.reading.travel import Travel
 
 EVENTS_VIEW = "events"
 PROJECTS_VIEW = "projects"

@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from services.access.roles import EVERY, LOCAL_OPERATOR, Role
+from services.bus.wire import check_name
 from services.files import write_private
 from services.gateway.denials import (
     PublicWithoutTokens,
@@ -33,7 +34,6 @@ from services.gateway.denials import (
     Unauthenticated,
     UnknownToken,
 )
-from services.wire import check_name
 
 FOLDER = "gateway"
 RECORD = "tokens.json"

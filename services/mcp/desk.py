@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from domain.errors import CoordError
-from services.caller import Refused
+from services.bus.caller import Refused
 from services.mcp.line import Item, Line
 from services.mcp.past import Past
 from services.waiting import either
@@ -81,7 +81,6 @@ class Desk:
         """Have something of this session's ended with it."""
         self._endings.append(ending)
 
-
     async def appear(self) -> None:
         """Spawn the agent, if that was not done; take over what it holds from an earlier life."""
         async with self._spawning:
@@ -120,7 +119,6 @@ class Desk:
                 return
             logger.warning("%s could not leave in order, so its leases expire: %s", self.agent, error)
         self.held.clear()
-
 
     async def claim(self, task: str | None, wait_s: float) -> Item | None:
         """A lease with its brief: of what was offered to us, else from the queue; None if there is none.
@@ -233,7 +231,6 @@ class Desk:
         self._untold.pop(task, None)
         self.held[task] = Held(task, lease["fence"], lease["lease_s"], lease["title"])
         self._keep_beating()
-
 
     def _keep_beating(self) -> None:
         if self._beating is None or self._beating.done():

@@ -11,12 +11,12 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from services.access.roles import EVERY
+from services.bus.link import Link
+from services.bus.wire import check_name
 from services.gateway.asking import Asker
 from services.gateway.denials import Forbidden
 from services.gateway.entry import Entry, Holder
-from services.link import Link
-from services.reads import Reads
-from services.wire import check_name
+from services.reading.reads import Reads
 
 if TYPE_CHECKING:
     from services.mcp.hosted import Hosting

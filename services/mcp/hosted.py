@@ -21,19 +21,19 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import Receive, Scope, Send
 
 from domain.errors import CoordError
+from services.bus.link import Link
+from services.bus.wire import COMMAND_ID_HEADER, command_subject, parse_command
 from services.errors import RETRY_AFTER_S
 from services.gateway.asking import Asker
 from services.gateway.denials import Forbidden
 from services.gateway.entry import Entry, Holder
-from services.link import Link
 from services.mcp.desk import Desk
 from services.mcp.line import Heard, Item, Unsubscribe, listening
 from services.mcp.past import Past
 from services.mcp.profiles import PROFILES
 from services.mcp.serving import server_of
-from services.reads import Reads
+from services.reading.reads import Reads
 from services.waiting import either
-from services.wire import COMMAND_ID_HEADER, command_subject, parse_command
 
 IDLE_S = 1800.0
 """How long a session lasts without a call: as long as the SDK's own."""

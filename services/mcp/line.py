@@ -16,10 +16,10 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from domain.errors import CoordError
-from services.caller import Answer, Caller, parse_answer
-from services.connection import connect
+from services.bus.caller import Answer, Caller, parse_answer
+from services.bus.connection import connect
+from services.bus.link import disconnect
 from services.errors import TimedOut, Unavailable
-from services.link import disconnect
 
 Item = dict[str, Any]
 Heard = Callable[[str, bytes], Awaitable[None]]

@@ -11,12 +11,12 @@ from typing import Any
 from domain.catalog import EVENTS, upcast
 from domain.errors import CoordError
 from projections.words import words
-from services.codec import Codec
-from services.diff import USUAL, Diff, Place, diff
-from services.log import EventLog
-from services.points import parse_point, resolve
-from services.tables import connected
-from services.travel import Travel
+from services.log.codec import Codec
+from services.log.event_log import EventLog
+from services.projector.tables import connected
+from services.reading.diff import USUAL, Diff, Place, diff
+from services.reading.points import parse_point, resolve
+from services.reading.travel import Travel
 
 Item = dict[str, Any]
 

@@ -7,6 +7,7 @@ from inspect import cleandoc
 from typing import Any
 
 from domain.catalog import COMMANDS, EVENTS
+from services.bus.wire import MAX_NESTING_LEVELS, MAX_PAYLOAD_BYTES, NAME_PATTERN
 from services.doors.views import QUEUE
 from services.protocol.schemas import (
     COMMAND_HEADERS,
@@ -18,8 +19,7 @@ from services.protocol.schemas import (
     reply_name,
     schemas,
 )
-from services.reads import view_names, view_params
-from services.wire import MAX_NESTING_LEVELS, MAX_PAYLOAD_BYTES, NAME_PATTERN
+from services.reading.reads import view_names, view_params
 
 Node = dict[str, Any]
 

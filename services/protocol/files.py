@@ -22,7 +22,7 @@ from services.protocol.schemas import (
     reply_name,
     schemas,
 )
-from services.reads import view_names, view_params
+from services.reading.reads import view_names, view_params
 
 ASYNCAPI_FILE = "asyncapi.json"
 SCHEMAS_FOLDER = "schemas"

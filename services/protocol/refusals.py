@@ -7,12 +7,12 @@ from msgspec import Struct
 
 from domain.errors import CoordError, Rejection
 from services import errors
-from services.chain import BrokenHistory
-from services.codec import UnknownEvent, UnreadableEvent
-from services.database import LogConflict, LogFull, LogMissing, LogUnavailable
 from services.doors.commands import ForeignReplySubject
 from services.doors.views import TooManyReads
-from services.reads import NotYetVisible
+from services.log.chain import BrokenHistory
+from services.log.codec import UnknownEvent, UnreadableEvent
+from services.log.database import LogConflict, LogFull, LogMissing, LogUnavailable
+from services.reading.reads import NotYetVisible
 
 _ANSWERED: tuple[type[CoordError], ...] = (
     errors.BadInput,

@@ -12,7 +12,7 @@ from projections.handoffs import HandoffRow
 from projections.personas import AvailablePersona
 from projections.queue import TaskRow
 from projections.settings import EffectiveSetting
-from services.codec import Body
+from services.log.codec import Body
 
 
 class QueuedTask(TaskRow, frozen=True, kw_only=True):

@@ -10,13 +10,7 @@ from typing import Any
 import msgspec
 
 from domain.catalog import COMMANDS, EVENTS
-from services.codec import Body
-from services.protocol.refusals import Refusal, refusals
-from services.protocol.results import told_by
-from services.protocol.rows import ROWS
-from services.reads import view_names, view_params
-from services.stream import POSITION, PREVIOUS, SEQUENCE
-from services.wire import (
+from services.bus.wire import (
     CAUSATION_HEADER,
     COMMAND_ID_HEADER,
     CORRELATION_HEADER,
@@ -24,6 +18,12 @@ from services.wire import (
     TRACE_HEADER,
     TRACE_PATTERN,
 )
+from services.log.codec import Body
+from services.protocol.refusals import Refusal, refusals
+from services.protocol.results import told_by
+from services.protocol.rows import ROWS
+from services.reading.reads import view_names, view_params
+from services.relay.stream import POSITION, PREVIOUS, SEQUENCE
 
 Schema = dict[str, Any]
 

@@ -21,8 +21,8 @@ from msgspec.structs import replace
 from nats.errors import Error as NatsError
 
 from domain.errors import CoordError
-from services import standing
 from services.errors import Unavailable
+from services.health import standing
 from services.prove.checker import check
 from services.prove.checker.findings import Finding
 from services.prove.collecting import collect_log, collect_rows, collect_stream

@@ -17,7 +17,7 @@ from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from services.connection import connect
+from services.bus.connection import connect
 from services.errors import TimedOut
 from services.prove.evidence import Transcript
 from services.prove.script import Mishap
@@ -34,7 +34,7 @@ _decode = msgspec.json.Decoder(Reply).decode
 
 def expect_losses() -> None:
     """Keep this process from telling of each connection that is lost: a run loses them on purpose."""
-    logging.getLogger("services.connection").setLevel(logging.ERROR)
+    logging.getLogger("services.bus.connection").setLevel(logging.ERROR)
 
 
 def never(_: str) -> Mishap:

@@ -14,7 +14,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier
 
-from services.connection import connect
+from services.bus.connection import connect
 from services.prove.evidence import LOG, ROWS, STREAM, Lines, Logged, Streamed, ViewRow, write_lines
 
 VIEWS = ("queue", "agents", "handoffs")

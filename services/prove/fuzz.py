@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from domain.errors import CoordError
-from services.caller import Caller
+from services.bus.caller import Caller
 from services.prove.fuzz_shots import PROJECT, Shot, shots
 from services.prove.fuzz_target import Standing, Target
 from services.prove.fuzz_wire import (

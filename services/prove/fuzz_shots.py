@@ -13,10 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from domain.errors import CoordError
+from services.bus.wire import MAX_PAYLOAD_BYTES, command_subject, parse_command
 from services.prove import fuzz_values as hostile
-from services.reads import view_names
-from services.shards import SHARDS, shard_of
-from services.wire import MAX_PAYLOAD_BYTES, command_subject, parse_command
+from services.reading.reads import view_names
+from services.writer.shards import SHARDS, shard_of
 
 PROJECT = "fuzz"
 ACTORS = ("f0", "f1", "f2", "f3")

@@ -13,8 +13,8 @@ from typing import Any, Self
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from services.database import connect
 from services.errors import Unavailable
+from services.log.database import connect
 from services.prove.agent import LEASE_S, STALE_AFTER_S
 from services.prove.client import Client
 from services.prove.evidence import Transcript

@@ -16,9 +16,9 @@ from domain.errors import Rejection
 from domain.ledger import Ledger
 from domain.messages import TICKER, Command, Context, Event, Recorded
 from domain.results import result, result_unchanged
-from services.codec import Codec
+from services.bus.wire import Reply, encode_error, encode_reply, encode_result
+from services.log.codec import Codec
 from services.prove.evidence import Logged
-from services.wire import Reply, encode_error, encode_reply, encode_result
 
 Reserve = Callable[[], int]
 """Gives the position of the next event in the log that all projects share."""

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from services import standing
 from services.config import State
 from services.doors import reports
 from services.errors import Unavailable
+from services.health import standing
 from services.roster import service_of
 
 UP = ("--writers", "2", "--relays", "2")

@@ -16,11 +16,11 @@ from nats.errors import Error as NatsError
 from prometheus_client.parser import text_string_to_metric_families
 
 from domain.errors import CoordError
-from services import standing
 from services.bench import workloads
 from services.bench.load import Load
 from services.doors import reports
 from services.errors import Unavailable
+from services.health import standing
 from services.prove.site import Site, running_site
 
 PROJECT = "soak"

@@ -23,7 +23,7 @@ from services.embedded.nats import HOST, free_addresses, is_free
 from services.embedded.owner import make_data_dir
 from services.embedded.server import DataDirInUse, DirectoryLock
 from services.files import write_private
-from services.migrations import MIGRATIONS, refuse_newer
+from services.log.migrations import MIGRATIONS, refuse_newer
 from services.roster import instances, service_of
 from services.supervisor.child import Child, Say
 from services.supervisor.leftovers import end_services, service_arguments
@@ -160,7 +160,7 @@ class Supervisor:
 
     async def _drain_relay(self) -> None:
         """Wait until the relays have published the whole log, or cannot."""
-        from services import standing  # loads the client of NATS, which only the end of a run needs
+        from services.health import standing  # loads the client of NATS, which only the end of a run needs
 
         if self._state is None or all(relay.pid is None for relay in self._instances("relay")):
             return

@@ -17,11 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from domain.catalog import COMMANDS
 from services.access.roles import MAY, Role
+from services.bus.wire import MAX_PAYLOAD_BYTES
 from services.embedded import EmbeddedPostgres
 from services.gateway import tokens as tokens_module
 from services.gateway.denials import PublicWithoutTokens
 from services.gateway.tokens import Tokens, opened
-from services.wire import MAX_PAYLOAD_BYTES
 from tests.conftest import running_nats, temporary_data, temporary_database
 from tests.services.web import Reply, Web, serving
 

@@ -20,15 +20,15 @@ from services.access.keys import BadCredentials, new_seed
 from services.access.registry import Registry
 from services.access.roles import MAY, ROLES, Role
 from services.access.violations import violations
-from services.caller import Answer, Caller
+from services.bus.caller import Answer, Caller
+from services.bus.connection import connect
 from services.config import address_of, signed
-from services.connection import connect
 from services.doors.commands import REFUSALS
 from services.embedded.reload import reload_users
 from services.errors import NotAuthorized, NotPermitted
 from services.files import write_private
 from services.prove.fuzz_wire import Wire
-from services.shards import SHARDS, shard_of
+from services.writer.shards import SHARDS, shard_of
 from tests.acceptance.system import System
 
 P, Q = f"p{uuid4().hex[:8]}", f"q{uuid4().hex[:8]}"

@@ -13,9 +13,9 @@ from nats.js.api import StreamInfo
 from nats.js.errors import NotFoundError
 
 from services.alone import database_of
+from services.bus.connection import connect
 from services.config import Config
-from services.connection import connect
-from services.stream import STREAM
+from services.relay.stream import STREAM
 from tests.acceptance.conftest import Shell
 from tests.acceptance.system import System, eventually, running
 

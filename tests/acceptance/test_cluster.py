@@ -14,12 +14,12 @@ import nats
 from msgspec import Struct, field
 from nats.errors import Error as NatsError
 
-from services.audit import audit_stream
-from services.caller import Caller
-from services.connection import connect
+from services.audit.audit import audit_stream
+from services.bus.caller import Caller
+from services.bus.connection import connect
 from services.doors.reports import gather
-from services.log import EventLog
-from services.stream import STREAM
+from services.log.event_log import EventLog
+from services.relay.stream import STREAM
 from tests.acceptance.system import System
 from tests.services.nats_cluster import PASSWORD, NatsCluster, running_cluster
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psycopg
 
-from services.caller import Caller
-from services.connection import connect
+from services.bus.caller import Caller
+from services.bus.connection import connect
 from services.doors.reports import gather
-from services.shards import SHARDS, shard_of
+from services.writer.shards import SHARDS, shard_of
 from tests.acceptance.system import System, eventually
 
 PROJECTS = list({shard_of(name): name for name in (f"novel-{n}" for n in range(300))}.values())

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from domain.catalog import COMMANDS
+from services.bus.wire import parse_command
 from services.prove.fuzz_shots import BODIES, KINDS, is_command, shots
-from services.wire import parse_command
 from tests.acceptance.system import System
 
 MESSAGES = 10_000

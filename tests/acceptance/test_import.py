@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from services.caller import Caller
+from services.bus.caller import Caller
 from tests.acceptance.system import ROOT, System, running
 from tests.conftest import temporary_data
 

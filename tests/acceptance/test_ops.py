@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from cli.main import coordctl
 from services.embedded.nats import binary
 from services.roster import SERVICES
-from services.shards import MAPPINGS
+from services.writer.shards import MAPPINGS
 from tests.acceptance.system import ROOT
 
 CHECK_TIMEOUT_S = 20

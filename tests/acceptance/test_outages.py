@@ -16,11 +16,11 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from services import caller
-from services.caller import Caller, Refused
-from services.connection import connect
-from services.log import EventLog
-from services.wire import COMMAND_ID_HEADER, command_subject
+from services.bus import caller
+from services.bus.caller import Caller, Refused
+from services.bus.connection import connect
+from services.bus.wire import COMMAND_ID_HEADER, command_subject
+from services.log.event_log import EventLog
 from tests.acceptance.system import System, eventually, running
 from tests.services.disk import Disk, small_disk
 

@@ -21,7 +21,7 @@ from domain.catalog import COMMANDS, EVENTS
 from services.protocol.asyncapi import document
 from services.protocol.refusals import refusals
 from services.protocol.schemas import alone, schemas
-from services.reads import view_names
+from services.reading.reads import view_names
 from tests.acceptance.conftest import Shell
 from tests.acceptance.page import Reader, blocks
 from tests.acceptance.system import ROOT, System, eventually

@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # psutil ships no types
 
-from services.caller import Caller
-from services.connection import connect
+from services.bus.caller import Caller
+from services.bus.connection import connect
 from services.embedded import EmbeddedNats
 from services.roster import SERVICES
 from tests.acceptance.system import System, eventually, running

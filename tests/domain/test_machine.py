@@ -21,7 +21,7 @@ from domain.messages import Command, Context, Event, Recorded
 from domain.project import Bounds, ForkProject, ProjectCommand, RestoreProject
 from domain.tasks.commands import CompleteTasks
 from projections.catalog import PROJECTIONS
-from services.codec import Codec
+from services.log.codec import Codec
 from tests.domain.anything import ANY, Draw
 from tests.domain.fleet import Answer, Lease, seconds
 from tests.domain.machine import Fleet

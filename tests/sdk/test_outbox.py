@@ -20,7 +20,7 @@ from coord import outbox as outbox_module
 from coord.outbox import Outbox, Owner, Waiting
 
 from services.embedded import EmbeddedNats
-from services.log import EventLog
+from services.log.event_log import EventLog
 from tests.services.running import events, names, writing
 
 SDK = Path(__file__).resolve().parent.parent.parent / "sdk" / "python"

@@ -3,7 +3,7 @@
 `main` does some work, `side` is forked from it in the middle, both go on, both go back, and both go on again.
 """
 
-from services.log import EventLog
+from services.log.event_log import EventLog
 from tests.services.test_writer_turns import Desk, play
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from services.log import EventLog
+from services.log.event_log import EventLog
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from mcp_types import CallToolResult
 
 from services import wiring
 from services.access.roles import Role
-from services.caller import Caller
+from services.bus.caller import Caller
 from services.config import Doors
 from services.embedded.nats import free_addresses
 from services.gateway.tokens import Tokens

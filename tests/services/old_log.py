@@ -25,11 +25,11 @@ from projections.framework import Projection
 from services.backup.reading import BackupReader
 from services.backup.restoring import restore_backup
 from services.backup.writing import Backup, write_backup
-from services.codec import Codec
 from services.embedded import EmbeddedPostgres
-from services.log import EventLog
-from services.logfile import replacing
-from services.replay import replay
+from services.log.codec import Codec
+from services.log.event_log import EventLog
+from services.log.logfile import replacing
+from services.reading.replay import replay
 from tests.conftest import temporary_data, temporary_database
 from tests.services.conftest import opened_log
 from tests.services.running import CODEC

@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 
 from projections.framework import Projection
-from services.log import EventLog
-from services.projector import Projector
-from services.tables import connected
-from services.tracking import (
+from services.log.event_log import EventLog
+from services.projector.projector import Projector
+from services.projector.tables import connected
+from services.projector.tracking import (
     NoReadModels,
     Tracked,
     tracked,

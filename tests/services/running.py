@@ -9,13 +9,13 @@ from prometheus_client import CollectorRegistry
 
 from domain.catalog import EVENTS, upcast
 from domain.messages import Recorded
-from services.codec import Codec
-from services.connection import connect
+from services.bus.connection import connect
 from services.doors.commands import CommandDoor
-from services.log import EventLog
+from services.log.codec import Codec
+from services.log.event_log import EventLog
 from services.metrics import WriterMetrics
-from services.shards import MAPPED_SUBJECTS
-from services.writer import Writer
+from services.writer.shards import MAPPED_SUBJECTS
+from services.writer.writer import Writer
 
 CODEC = Codec(EVENTS, upcast)
 

@@ -20,9 +20,9 @@ from domain.messages import Command, Context, Recorded
 from domain.project import Bounds, ForkProject, ProjectCommand, ProjectForked, ProjectRestored, RestoreProject
 from domain.tasks.commands import EnqueueTask
 from projections.catalog import PROJECTIONS
-from services.log import EventLog
-from services.tables import connected
-from services.tracking import set_up
+from services.log.event_log import EventLog
+from services.projector.tables import connected
+from services.projector.tracking import set_up
 from tests.projections.stories import Story
 from tests.services.stories import stored
 from tests.services.test_law import AGENTS, DEEDS, PAUSES_S, Chance

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from domain.messages import Context, Event, Recorded
 from projections.framework import Key, Projection, Row, on, on_each
-from services.codec import Codec
-from services.log import EventLog
-from services.tables import Table, connected
-from services.tracking import tracked
+from services.log.codec import Codec
+from services.log.event_log import EventLog
+from services.projector.tables import Table, connected
+from services.projector.tracking import tracked
 
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

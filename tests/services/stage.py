@@ -18,13 +18,13 @@ from projections.dependencies import DEPENDENCIES
 from projections.framework import Projection
 from projections.queue import QUEUE
 from projections.settings import SETTINGS
-from services.checkpoints import cut
-from services.log import EventLog
-from services.projector import Projector
-from services.replay import replay
-from services.tables import connected
-from services.travel import Travel
-from services.verify import verify
+from services.audit.verify import verify
+from services.log.event_log import EventLog
+from services.projector.checkpoints import cut
+from services.projector.projector import Projector
+from services.projector.tables import connected
+from services.reading.replay import replay
+from services.reading.travel import Travel
 from tests.services.running import CODEC
 from tests.services.saga import Saga, emptied
 

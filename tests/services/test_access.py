@@ -20,13 +20,13 @@ from services.access.registry import (
 )
 from services.access.roles import MAY, table
 from services.access.server_config import server_config
+from services.bus.connection import connect
 from services.config import Config, address_of, credentials_of, nats_door, servers, signed
-from services.connection import connect
 from services.embedded import EmbeddedNats
 from services.embedded.nats import binary
 from services.embedded.reload import reload_users
 from services.errors import BadName, NotAuthorized
-from services.shards import shard_of
+from services.writer.shards import shard_of
 
 SECURITY = Path(__file__).resolve().parent.parent.parent / "docs" / "security.md"
 

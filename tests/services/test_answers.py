@@ -4,7 +4,7 @@ import gc
 import weakref
 
 from domain.errors import Rejection, UnknownTask
-from services.answers import MAX_REFUSAL_CHARS, Answers
+from services.writer.answers import MAX_REFUSAL_CHARS, Answers
 
 
 class Payload:

@@ -11,16 +11,16 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
 from domain.errors import UnknownProject
-from services.audit import Check, audit_log, audit_read_models, audit_stream
-from services.codec import Row
-from services.connection import connect
+from services.audit.audit import Check, audit_log, audit_read_models, audit_stream
+from services.bus.connection import connect
 from services.embedded import EmbeddedNats
 from services.errors import Unavailable
-from services.log import EventLog
-from services.projector import Projector
-from services.relay import Relay
-from services.stream import STREAM, headers_of, stream_config, subject_for
-from services.tables import connected
+from services.log.codec import Row
+from services.log.event_log import EventLog
+from services.projector.projector import Projector
+from services.projector.tables import connected
+from services.relay.relay import Relay
+from services.relay.stream import STREAM, headers_of, stream_config, subject_for
 from tests.services.sample import ALL, CODEC, Taken, append, stores
 from tests.services.test_transfer import exported
 

@@ -13,21 +13,21 @@ from hypothesis import strategies as st
 
 from domain.messages import Context
 from projections.catalog import PROJECTIONS
-from services.audit import audit_log
+from services.audit.audit import audit_log
+from services.audit.verify import verify
 from services.backup.blocks import BadBackup, BlockWriter, read_blocks
 from services.backup.contents import EVENTS, HEADER, PROJECTS, BrokenLog, Header
 from services.backup.reading import BackupReader, check_backup
 from services.backup.restoring import NotEmpty, restore_backup
 from services.backup.writing import Backup, write_backup
-from services.codec import Codec
-from services.database import LogMissing
 from services.embedded import EmbeddedPostgres
-from services.leadership import Leadership
-from services.log import EventLog, LogConflict
-from services.migrations import DataNewer
-from services.projector import Projector
-from services.transfer import Advance
-from services.verify import verify
+from services.log.codec import Codec
+from services.log.database import LogMissing
+from services.log.event_log import EventLog, LogConflict
+from services.log.migrations import DataNewer
+from services.log.transfer import Advance
+from services.projector.projector import Projector
+from services.sharing.leadership import Leadership
 from tests.conftest import temporary_database
 from tests.services import running
 from tests.services.conftest import opened_log

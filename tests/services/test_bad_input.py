@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry
 
 from domain.catalog import COMMANDS
 from domain.errors import CoordError
-from services.caller import Caller
-from services.connection import connect
+from services.bus.caller import Caller
+from services.bus.connection import connect
+from services.bus.wire import MAX_PAYLOAD_BYTES, Reply, encode_reply, encode_result, parse_command
 from services.errors import BadInput
-from services.wire import MAX_PAYLOAD_BYTES, Reply, encode_reply, encode_result, parse_command
 from tests.services.running import writing
 
 BAD = [

@@ -15,9 +15,9 @@ from domain.decider import execute
 from domain.ledger import Ledger
 from domain.messages import Context
 from domain.tasks.commands import ImportedTask, ImportTasks, Link
-from services import beads
-from services.beads import Plan, chunks, read_issues
-from services.wire import MAX_PAYLOAD_BYTES, parse_command
+from services.bus.wire import MAX_PAYLOAD_BYTES, parse_command
+from services.imports import beads
+from services.imports.beads import Plan, chunks, read_issues
 
 EXPORTS = Path(__file__).parents[3] / "shared" / "data"
 

@@ -12,14 +12,14 @@ import pytest
 from psycopg.sql import SQL
 
 from projections.catalog import PROJECTIONS, VIEWS
-from services.checkpoints import NothingProjected, checkpoints, cut, kept, prune
-from services.log import EventLog
-from services.projector import Projector
-from services.rebuild import rebuild
-from services.replay import replay
-from services.tables import Connection, Table, connected
-from services.tracking import NoReadModels, set_up, tracked
-from services.travel import Travel
+from services.log.event_log import EventLog
+from services.projector.checkpoints import NothingProjected, checkpoints, cut, kept, prune
+from services.projector.projector import Projector
+from services.projector.rebuild import rebuild
+from services.projector.tables import Connection, Table, connected
+from services.projector.tracking import NoReadModels, set_up, tracked
+from services.reading.replay import replay
+from services.reading.travel import Travel
 from tests.services.branches import branched
 from tests.services.running import CODEC
 from tests.services.sample import ALL, ITEMS, append, stores

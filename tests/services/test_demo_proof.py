@@ -16,9 +16,9 @@ from domain.tasks.events import (
     TaskImported,
     TaskLeaseExpired,
 )
-from services.codec import Codec
 from services.demo.proof import Proof, prove
-from services.log import EventLog
+from services.log.codec import Codec
+from services.log.event_log import EventLog
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -12,12 +12,12 @@ from domain.tasks.commands import ClaimTask, CompleteTask, EnqueueTask
 from projections.activity import ACTIVITY
 from projections.catalog import PROJECTIONS, VIEWS
 from projections.changes import FieldChange, RowChange, change_of
-from services.checkpoints import checkpoints, prune
-from services.diff import USUAL, Diff, Place, diff
-from services.log import EventLog
-from services.projector import Projector
-from services.replay import replay
-from services.tables import Connection, connected
+from services.log.event_log import EventLog
+from services.projector.checkpoints import checkpoints, prune
+from services.projector.projector import Projector
+from services.projector.tables import Connection, connected
+from services.reading.diff import USUAL, Diff, Place, diff
+from services.reading.replay import replay
 from tests.projections.stories import Story
 from tests.services.branches import branched
 from tests.services.running import CODEC

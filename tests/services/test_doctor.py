@@ -5,12 +5,12 @@ from pathlib import Path
 
 from nats.js.api import StreamConfig
 
+from services.bus.connection import connect
 from services.config import STATE_FILE, Config
-from services.connection import connect
-from services.doctor import Check, examine
 from services.embedded import EmbeddedNats
 from services.embedded.nats import free_addresses
-from services.relay import STREAM
+from services.health.doctor import Check, examine
+from services.relay.relay import STREAM
 
 
 def found(config: Config) -> dict[str, Check]:

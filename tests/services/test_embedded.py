@@ -21,8 +21,8 @@ import pytest
 from nats.aio.client import Client
 
 from services.access.keys import new_seed
+from services.bus.connection import connect as connect_nats
 from services.config import signed
-from services.connection import connect as connect_nats
 from services.embedded import EmbeddedNats, EmbeddedPostgres
 from services.embedded.owner import DataDirInHome, DataDirUnreachable
 from services.embedded.server import DataDirInUse, ServerFailed

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from services.errors import BadInput
-from services.event_pages import MAX_PAGE_BYTES
-from services.log import EventLog
-from services.reads import Reads, parse
+from services.log.event_log import EventLog
+from services.log.event_pages import MAX_PAGE_BYTES
+from services.reading.reads import Reads, parse
 from tests.services.running import CODEC
 from tests.services.sample import Stored, append
 from tests.services.stage import Stage

@@ -12,18 +12,19 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from domain.errors import CoordError
-from services import health, wiring
-from services.caller import Caller
+from services import wiring
+from services.bus.caller import Caller
+from services.bus.connection import connect
+from services.bus.wire import MAX_PAYLOAD_BYTES
 from services.config import Doors
-from services.connection import connect
 from services.doors.reports import Report
 from services.doors.views import read_message
 from services.embedded import EmbeddedNats
 from services.embedded.nats import free_addresses
 from services.gateway.exposition import expose, merge
-from services.reads import Tally
+from services.health import health
+from services.reading.reads import Tally
 from services.roster import SERVICES
-from services.wire import MAX_PAYLOAD_BYTES
 
 PROJECT = "novel"
 PATIENCE_S = 30

@@ -1,7 +1,7 @@
 """Read models shared out among projectors, on a real Postgres."""
 
 from projections.catalog import PROJECTIONS
-from services.groups import Groups, groups_of
+from services.projector.groups import Groups, groups_of
 
 
 def test_every_read_model_is_in_one_group() -> None:

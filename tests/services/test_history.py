@@ -14,9 +14,9 @@ import pytest
 from domain.ledger import Ledger
 from projections.catalog import PROJECTIONS
 from services.bench.history import BACKLOG_TASKS, CHUNK_EVENTS, Fleet, happening, make_history
-from services.books import Library
-from services.log import EventLog, LogConflict
-from services.replay import replay
+from services.log.event_log import EventLog, LogConflict
+from services.reading.replay import replay
+from services.writer.books import Library
 from tests.services.running import CODEC, events
 
 EVENTS = 6_000

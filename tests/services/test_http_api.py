@@ -14,7 +14,7 @@ from services.gateway import asking
 from services.gateway.openapi import document
 from services.gateway.problems import STATUSES
 from services.protocol.refusals import refusals
-from services.reads import view_names
+from services.reading.reads import view_names
 from tests.conftest import running_nats, temporary_data, temporary_database
 from tests.services.web import Stream, Web, serving
 

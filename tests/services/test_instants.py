@@ -8,9 +8,9 @@ import pytest
 from projections.catalog import PROJECTIONS, VIEWS
 from services.bench.history import make_history
 from services.bench.instants import THINGS, AnswersDiffer, Traveller
-from services.log import EventLog
-from services.projector import Projector
-from services.tables import Connection, connected
+from services.log.event_log import EventLog
+from services.projector.projector import Projector
+from services.projector.tables import Connection, connected
 from tests.services.running import CODEC
 
 EVENTS = 6_000

@@ -46,11 +46,11 @@ from domain.tasks.commands import (
 from projections.catalog import PROJECTIONS
 from projections.framework import Key
 from services.embedded import EmbeddedPostgres
-from services.log import EventLog
-from services.projector import Projector
-from services.replay import replay
-from services.tables import Table, connected
-from services.tracking import set_up, tracked
+from services.log.event_log import EventLog
+from services.projector.projector import Projector
+from services.projector.tables import Table, connected
+from services.projector.tracking import set_up, tracked
+from services.reading.replay import replay
 from tests.conftest import temporary_database
 from tests.projections.agreement import check_agreement
 from tests.projections.stories import START, Story

@@ -11,11 +11,11 @@ from contextlib import ExitStack, contextmanager
 from random import Random
 
 from projections.catalog import PROJECTIONS
-from services.checkpoints import checkpoints
-from services.log import EventLog
-from services.tables import connected
-from services.tracking import tracked
-from services.verify import verify
+from services.audit.verify import verify
+from services.log.event_log import EventLog
+from services.projector.checkpoints import checkpoints
+from services.projector.tables import connected
+from services.projector.tracking import tracked
 from tests.services.running import CODEC
 from tests.services.saga import random_saga
 from tests.services.test_law_turns import Trial
@@ -32,8 +32,8 @@ import sys
 from random import randint
 from threading import Event
 from projections.catalog import PROJECTIONS
-from services.log import EventLog
-from services.projector import Projector
+from services.log.event_log import EventLog
+from services.projector.projector import Projector
 from services.wiring import codec
 url = sys.argv[1]
 projector = Projector(

@@ -15,19 +15,19 @@ from hypothesis import strategies as st
 
 from projections.catalog import PROJECTIONS, VIEWS
 from projections.framework import Key, Projection
-from services.books import Library
-from services.checkpoints import checkpoints, prune
+from services.audit.verify import verify
 from services.embedded import EmbeddedPostgres
-from services.ledgers import LedgersAtMarks
-from services.log import EventLog
-from services.projector import Projector
-from services.reads import shape, view_params
-from services.rebuild import rebuild
-from services.replay import Rows, replay
-from services.tables import Connection, connected
-from services.tracking import tracked
-from services.travel import Travel
-from services.verify import verify
+from services.log.event_log import EventLog
+from services.projector.checkpoints import checkpoints, prune
+from services.projector.projector import Projector
+from services.projector.rebuild import rebuild
+from services.projector.tables import Connection, connected
+from services.projector.tracking import tracked
+from services.reading.reads import shape, view_params
+from services.reading.replay import Rows, replay
+from services.reading.travel import Travel
+from services.writer.books import Library
+from services.writer.ledgers import LedgersAtMarks
 from tests.conftest import temporary_database
 from tests.services.conftest import opened_log
 from tests.services.running import CODEC

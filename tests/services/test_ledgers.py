@@ -12,10 +12,10 @@ from domain.messages import Context
 from domain.project import ForkProject, RestoreProject
 from projections.catalog import PROJECTIONS
 from services.bench.history import make_history
-from services.books import Library
-from services.ledgers import LedgersAtMarks
-from services.log import EventLog
-from services.projector import Projector
+from services.log.event_log import EventLog
+from services.projector.projector import Projector
+from services.writer.books import Library
+from services.writer.ledgers import LedgersAtMarks
 from tests.domain.snapshot import Snapshot, recorded
 from tests.services.running import CODEC
 

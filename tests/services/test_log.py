@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.messages import Context, Event
-from services.codec import Codec, UnknownEvent, UnreadableEvent
-from services.log import (
+from services.log.codec import Codec, UnknownEvent, UnreadableEvent
+from services.log.event_log import (
     EventLog,
     Leadership,
     LogConflict,

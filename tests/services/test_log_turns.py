@@ -16,11 +16,11 @@ from domain.lineage import Fork, Restore, Turn
 from domain.messages import Context, Event, Recorded
 from domain.project import ProjectForked, ProjectRestored
 from projections.framework import Folds, Projection
-from services.codec import Codec, Row
 from services.embedded import EmbeddedPostgres
-from services.log import EventLog
-from services.replay import Rows, replay
-from services.tables import connected
+from services.log.codec import Codec, Row
+from services.log.event_log import EventLog
+from services.projector.tables import connected
+from services.reading.replay import Rows, replay
 from tests.domain.turns import Place, Projects, projects
 from tests.services.sample import BEGAN, HISTORY, ITEMS, SHELVES, Taken
 from tests.services.sample import EVENTS as ITEM_EVENTS

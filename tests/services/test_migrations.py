@@ -9,11 +9,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from services.codec import Row
-from services.database import connect
-from services.log import EventLog
-from services.migrations import MIGRATIONS, DataNewer, Migration, applied, migrate, missing
-from services.migrations.runner import Connection
+from services.log.codec import Row
+from services.log.database import connect
+from services.log.event_log import EventLog
+from services.log.migrations import MIGRATIONS, DataNewer, Migration, applied, migrate, missing
+from services.log.migrations.runner import Connection
 from tests.services.conftest import opened_log
 from tests.services.sample import append, stores
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from nats.aio.msg import Msg
 
-from services.connection import connect
+from services.bus.connection import connect
 from services.prove.fuzz_wire import Wire, frame
 
 UNREADABLE = [

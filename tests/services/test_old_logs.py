@@ -9,12 +9,12 @@ import pytest
 from domain.catalog import EVENTS, upcast
 from domain.tasks.events import TaskEnqueued
 from projections.catalog import PROJECTIONS
+from services.audit.verify import verify
 from services.backup.reading import check_backup
 from services.backup.writing import write_backup
-from services.codec import Codec
-from services.log import EventLog
-from services.projector import Projector
-from services.verify import verify
+from services.log.codec import Codec
+from services.log.event_log import EventLog
+from services.projector.projector import Projector
 from tests.services import old_log
 from tests.services.running import CODEC
 

@@ -9,14 +9,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from services import batch, caller, health, inbox, standing
-from services import log as log_module
-from services.caller import Answer, Caller, Refused
-from services.database import ImpatientConnection, LogUnavailable, connect
+from services.bus import caller
+from services.bus.caller import Answer, Caller, Refused
+from services.bus.link import Link
 from services.embedded import EmbeddedNats, EmbeddedPostgres
-from services.link import Link
-from services.log import EventLog
-from services.relay import STREAM, Relay
+from services.health import health, standing
+from services.log import event_log as log_module
+from services.log.database import ImpatientConnection, LogUnavailable, connect
+from services.log.event_log import EventLog
+from services.relay.relay import STREAM, Relay
+from services.writer import batch, inbox
 from tests.services.disk import Disk, small_disk
 from tests.services.hanging import held_still
 from tests.services.running import events, names, writing

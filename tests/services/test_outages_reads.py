@@ -6,12 +6,12 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from domain.lineage import Segment
-from services.codec import Row
-from services.log import MAX_READ_BYTES, EventLog
-from services.projector import Projector
-from services.read_ahead import ReadAhead
-from services.rebuild import rebuild
-from services.verify import verify
+from services.audit.verify import verify
+from services.log.codec import Row
+from services.log.event_log import MAX_READ_BYTES, EventLog
+from services.log.read_ahead import ReadAhead
+from services.projector.projector import Projector
+from services.projector.rebuild import rebuild
 from tests.services.sample import CODEC, HISTORY, ITEMS, Stored, append
 
 EVENTS = 20

@@ -13,8 +13,8 @@ from domain.bookmarks import RemoveBookmark, SetBookmark
 from domain.errors import UnknownBookmark
 from domain.messages import Context
 from domain.tasks.commands import EnqueuePlan, EnqueueTask, PlannedTask
-from services.log import EventLog
-from services.points import (
+from services.log.event_log import EventLog
+from services.reading.points import (
     Ago,
     AtBookmark,
     AtPosition,
@@ -27,7 +27,7 @@ from services.points import (
     parse_point,
     resolve,
 )
-from services.travel import Travel
+from services.reading.travel import Travel
 from tests.projections.stories import START, Story
 from tests.services.running import CODEC
 

@@ -15,22 +15,22 @@ from msgspec import Struct
 
 from domain.messages import Recorded
 from projections.framework import FoldFailed, Projection, Row, on
+from services.audit.verify import verify
 from services.embedded import EmbeddedPostgres
-from services.fold_code import fold_code
-from services.folding import Folder, RowCache
-from services.listing import query
-from services.log import EventLog
-from services.projector import Projector
-from services.replay import replay
-from services.tables import Table, connected
-from services.tracking import (
+from services.log.event_log import EventLog
+from services.projector.fold_code import fold_code
+from services.projector.folding import Folder, RowCache
+from services.projector.projector import Projector
+from services.projector.tables import Table, connected
+from services.projector.tracking import (
     PROJECTED,
     ProjectionChanged,
     Tracked,
     reached,
     set_up,
 )
-from services.verify import verify
+from services.reading.listing import query
+from services.reading.replay import replay
 from tests.services.projecting import (
     WAIT_S,
     eventually,

@@ -22,7 +22,7 @@ from services.protocol.files import asyncapi, schema_files
 from services.protocol.refusals import refusals
 from services.protocol.results import told_by
 from services.protocol.schemas import schemas, together
-from services.reads import view_names
+from services.reading.reads import view_names
 from tests.domain.fleet import Answer
 from tests.domain.test_machine import Everything
 

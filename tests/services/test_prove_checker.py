@@ -17,7 +17,7 @@ from msgspec.structs import replace
 import services.prove.checker
 from domain.catalog import EVENTS, upcast
 from domain.messages import Context, Recorded
-from services.codec import Codec
+from services.log.codec import Codec
 from services.prove.checker import Report, check
 from services.prove.evidence import Ask, Logged, Plan, Told, ViewRow
 from services.prove.selftest import SOUND, selftest

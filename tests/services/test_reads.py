@@ -19,10 +19,10 @@ from domain.tasks.commands import ClaimTask, CompleteTask, EnqueueTask
 from projections.catalog import PROJECTIONS, VIEWS
 from projections.views import MAX_WAIT_S
 from services.errors import BadInput, Unavailable, UnknownView
-from services.log import EventLog
-from services.projector import Projector
-from services.reads import NotYetVisible, Reads, Tally, parse, shape, view_names, view_params
-from services.replay import replay
+from services.log.event_log import EventLog
+from services.projector.projector import Projector
+from services.reading.reads import NotYetVisible, Reads, Tally, parse, shape, view_names, view_params
+from services.reading.replay import replay
 from tests.projections.stories import Story
 from tests.services.running import CODEC
 from tests.services.stories import stored

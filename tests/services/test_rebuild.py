@@ -7,18 +7,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from services.checkpoints import cut
-from services.folding import Folder
-from services.log import EventLog
-from services.rebuild import Progress, RebuildBlocked, RebuildRunning, rebuild
-from services.replay import replay
-from services.tables import Table, connected
-from services.tracking import (
+from services.audit.verify import verify
+from services.log.event_log import EventLog
+from services.projector.checkpoints import cut
+from services.projector.folding import Folder
+from services.projector.rebuild import Progress, RebuildBlocked, RebuildRunning, rebuild
+from services.projector.tables import Table, connected
+from services.projector.tracking import (
     advance,
     tracked,
 )
-from services.travel import Travel
-from services.verify import verify
+from services.reading.replay import replay
+from services.reading.travel import Travel
 from tests.services.projecting import WAIT_S, eventually, project, running, select, standing, writing
 from tests.services.sample import (
     ALL,
@@ -74,7 +74,7 @@ def test_only_one_rebuild_of_a_projection_runs(log: EventLog, database_url: str)
 def test_a_rebuild_gives_way_to_readers_that_hold_on_to_the_old_table(
     log: EventLog, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.rebuild._SWAP_ATTEMPTS", 1)
+    monkeypatch.setattr("services.projector.rebuild._SWAP_ATTEMPTS", 1)
     append(log, "p", stores(5))
     project(log, database_url)
     with psycopg.connect(database_url) as reader:

@@ -5,13 +5,13 @@ import asyncio
 import pytest
 from nats.js.errors import NotFoundError
 
-from services.audit import Check
+from services.audit.audit import Check
 from services.embedded import EmbeddedNats
 from services.errors import Unavailable
-from services.log import EventLog
-from services.refill import NoRelay, rebuild_stream
-from services.relay import Relay
-from services.stream import STREAM, SUBJECTS, stream_config
+from services.log.event_log import EventLog
+from services.relay.refill import NoRelay, rebuild_stream
+from services.relay.relay import Relay
+from services.relay.stream import STREAM, SUBJECTS, stream_config
 from tests.services.sample import append, stores
 from tests.services.test_audit import jetstream
 

@@ -19,22 +19,22 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import StreamInfo
 
+from services.bus.connection import login
+from services.bus.nats_client import ForgivingClient
 from services.config import servers
-from services.connection import login
 from services.embedded import EmbeddedNats
-from services.log import EventLog, LogConflict
-from services.nats_client import ForgivingClient
-from services.publisher import Publisher, PublishRefused
-from services.publisher import connected as publishing
-from services.relay import STREAM, Relay, subject_of
+from services.log.event_log import EventLog, LogConflict
+from services.relay.publisher import Publisher, PublishRefused
+from services.relay.publisher import connected as publishing
+from services.relay.relay import STREAM, Relay, subject_of
 from tests.services.nats_cluster import running_cluster
 
 DEADLINE_S = 60.0
 POLL_S = 0.02
 PROGRAM = """
 import asyncio, sys
-from services.log import EventLog
-from services.relay import Relay
+from services.log.event_log import EventLog
+from services.relay.relay import Relay
 database, nats = sys.argv[1:]
 asyncio.run(Relay(EventLog(database), database, nats).run(asyncio.Event()))
 """

@@ -2,12 +2,12 @@
 
 import pytest
 
-from services.log import EventLog
-from services.projector import Projector
-from services.replay import replay
-from services.tables import connected
-from services.tracking import NoReadModels
-from services.verify import Difference, verify
+from services.audit.verify import Difference, verify
+from services.log.event_log import EventLog
+from services.projector.projector import Projector
+from services.projector.tables import connected
+from services.projector.tracking import NoReadModels
+from services.reading.replay import replay
 from tests.services.sample import (
     ALL,
     CODEC,

@@ -23,12 +23,12 @@ from domain.tasks.commands import (
 from projections.causes import cause_of, causes
 from projections.queue import QUEUE
 from projections.runs import compare
-from services.changes import STATE, Walk
-from services.compare import Subject, find_run, parse_subject
 from services.errors import BadInput
-from services.history import History
-from services.log import EventLog
-from services.travel import Travel
+from services.log.event_log import EventLog
+from services.log.history import History
+from services.reading.changes import STATE, Walk
+from services.reading.compare import Subject, find_run, parse_subject
+from services.reading.travel import Travel
 from tests.projections.stories import Story
 from tests.services.running import CODEC
 from tests.services.stories import stored

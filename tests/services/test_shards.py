@@ -14,16 +14,16 @@ import pytest
 from nats.aio.msg import Msg
 
 from domain.messages import SYSTEM_PROJECT, TICKER
-from services.caller import Caller, Refused
+from services.bus.caller import Caller, Refused
+from services.bus.connection import connect
 from services.config import Doors
-from services.connection import connect
 from services.doors.reports import Report, gather
 from services.embedded import EmbeddedNats
 from services.embedded.nats import Authorization, Settings, Storage, binary, free_addresses, is_healthy
-from services.health import Part, _writer
-from services.log import EventLog
-from services.shards import MAPPED_SUBJECTS, SHARDS, shard_of
+from services.health.health import Part, _writer
+from services.log.event_log import EventLog
 from services.wiring import run_writer
+from services.writer.shards import MAPPED_SUBJECTS, SHARDS, shard_of
 from tests.services.running import events, names
 from tests.services.test_shares import until
 

@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 
-from services.database import LogUnavailable
-from services.holdings import Holdings
-from services.shares import Session, Shares
+from services.log.database import LogUnavailable
+from services.sharing.holdings import Holdings
+from services.sharing.shares import Session, Shares
 
 LOTS = 16
 KIND = "tests.lots"

@@ -5,18 +5,18 @@ from random import Random
 
 from domain.settings import SetSetting
 from projections.catalog import PROJECTIONS, VIEWS
-from services.diff import Place, diff
+from services.audit.verify import verify
 from services.embedded import EmbeddedNats
-from services.history import History
-from services.log import EventLog
-from services.projector import Projector
-from services.relay import Relay
-from services.replay import replay
-from services.sql import ask
-from services.stream import POSITION
-from services.tables import connected
-from services.travel import Travel
-from services.verify import verify
+from services.log.event_log import EventLog
+from services.log.history import History
+from services.projector.projector import Projector
+from services.projector.tables import connected
+from services.reading.diff import Place, diff
+from services.reading.replay import replay
+from services.reading.sql import ask
+from services.reading.travel import Travel
+from services.relay.relay import Relay
+from services.relay.stream import POSITION
 from tests.services.running import CODEC
 from tests.services.saga import Saga, random_saga
 from tests.services.test_relay import caught_up, info_of, running

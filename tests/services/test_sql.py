@@ -10,12 +10,12 @@ import pytest
 from projections.catalog import PROJECTIONS
 from projections.queue import QUEUE
 from services.embedded import EmbeddedPostgres
-from services.log import EventLog
-from services.projector import Projector
-from services.replay import replay
-from services.sql import Answer, BadSql, NoReader, SqlTimedOut, ask
-from services.tables import Connection, connected
-from services.travel import Travel
+from services.log.event_log import EventLog
+from services.projector.projector import Projector
+from services.projector.tables import Connection, connected
+from services.reading.replay import replay
+from services.reading.sql import Answer, BadSql, NoReader, SqlTimedOut, ask
+from services.reading.travel import Travel
 from tests.services.branches import branched
 from tests.services.running import CODEC
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from domain.messages import Data, Event, Recorded
 from projections.framework import Projection, Row, on
 from services.embedded import EmbeddedPostgres
-from services.tables import Connection, RowsMissing, Table, connected
+from services.projector.tables import Connection, RowsMissing, Table, connected
 
 
 class NoteRow(Row, frozen=True, kw_only=True):

@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import UnknownProject
-from services import transfer
-from services.chain import BrokenHistory
-from services.codec import Codec
 from services.errors import BadName
-from services.log import EventLog, LogConflict
-from services.logfile import BadLogFile, End, Format, ParquetMissing, opened, replacing, writer_of
-from services.transfer import (
+from services.log import transfer
+from services.log.chain import BrokenHistory
+from services.log.codec import Codec
+from services.log.event_log import EventLog, LogConflict
+from services.log.logfile import BadLogFile, End, Format, ParquetMissing, opened, replacing, writer_of
+from services.log.transfer import (
     ImportCutShort,
     Imported,
     NothingToExport,
@@ -414,7 +414,7 @@ def test_without_pyarrow_it_says_what_to_install(
 ) -> None:
     append(log, "p", stores(2))
     exported(log, "p", tmp_path / "log", "parquet")
-    monkeypatch.setattr("services.logfile.find_spec", lambda _: None)
+    monkeypatch.setattr("services.log.logfile.find_spec", lambda _: None)
     with pytest.raises(ParquetMissing, match=r"pip install 'coordctl\[parquet\]'"):
         writer_of("parquet")
     with pytest.raises(ParquetMissing):

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from domain.lineage import END, Segment
 from domain.messages import Event
-from services.audit import audit_log
+from services.audit.audit import audit_log
 from services.embedded import EmbeddedPostgres
-from services.log import EventLog
-from services.replay import replay
-from services.tables import connected
+from services.log.event_log import EventLog
+from services.projector.tables import connected
+from services.reading.replay import replay
 from tests.domain.turns import Projects, projects
 from tests.services.sample import ITEMS, SHELVES
 from tests.services.sample import events as item_events

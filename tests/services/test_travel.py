@@ -15,15 +15,15 @@ from domain.tasks.commands import ClaimTask, CompleteTask, EnqueueTask
 from projections.catalog import PROJECTIONS, VIEWS
 from projections.queue import QUEUE
 from projections.settings import SETTINGS
-from services.checkpoints import checkpoints, prune
 from services.embedded import EmbeddedPostgres
-from services.log import EventLog
-from services.reads import Reads, Tally, shape
-from services.rebuild import rebuild
-from services.replay import Rows, replay
-from services.tables import connected
-from services.tracking import tracked
-from services.travel import Travel
+from services.log.event_log import EventLog
+from services.projector.checkpoints import checkpoints, prune
+from services.projector.rebuild import rebuild
+from services.projector.tables import connected
+from services.projector.tracking import tracked
+from services.reading.reads import Reads, Tally, shape
+from services.reading.replay import Rows, replay
+from services.reading.travel import Travel
 from tests.conftest import temporary_database
 from tests.services.conftest import opened_log
 from tests.services.running import CODEC

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.wire import TRACE_HEADER, inbox, may_answer, parse_trace
+from services.bus.wire import TRACE_HEADER, inbox, may_answer, parse_trace
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -11,11 +11,11 @@ from nats.errors import TimeoutError as NatsTimeoutError
 
 from domain.messages import Context
 from domain.settings import SettingChanged
-from services.caller import Caller, Refused
-from services.connection import connect
+from services.bus.caller import Caller, Refused
+from services.bus.connection import connect
+from services.bus.wire import command_subject
 from services.embedded import EmbeddedPostgres
-from services.log import EventLog
-from services.wire import command_subject
+from services.log.event_log import EventLog
 from tests.services.running import CODEC, events, names, writing
 
 Servers = tuple[str, str]

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from eventsourcing.persistence import StoredEvent
 
-from services import batch
-from services.estates import WholeLog
-from services.log import EventLog
+from services.log.event_log import EventLog
+from services.writer import batch
+from services.writer.estates import WholeLog
 from tests.services.running import names
 from tests.services.test_writer_turns import Desk
 

@@ -14,14 +14,14 @@ from domain.catalog import COMMANDS
 from domain.messages import SYSTEM_PROJECT, Context
 from domain.settings import SettingChanged
 from domain.tasks.state import Task
-from services.books import Library
-from services.caller import Answer, Refused, parse_answer
+from services.bus.caller import Answer, Refused, parse_answer
 from services.errors import Unavailable
-from services.estates import Estate
-from services.log import EventLog
+from services.log.event_log import EventLog
 from services.metrics import WriterMetrics
-from services.requests import Request
-from services.writer import Writer
+from services.writer.books import Library
+from services.writer.estates import Estate
+from services.writer.requests import Request
+from services.writer.writer import Writer
 from tests.domain.snapshot import recorded
 from tests.services.running import CODEC, events, names
 

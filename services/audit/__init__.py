@@ -1,0 +1,1 @@
+"""The audit: log, stream and read models held against each other."""

@@ -1,0 +1,1 @@
+"""NATS: subjects and payloads, connections that last, and asking over them."""

@@ -1,0 +1,1 @@
+"""Work taken over from other trackers."""

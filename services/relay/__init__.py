@@ -1,0 +1,1 @@
+"""The relay: from the log to JetStream, each event once and in order."""

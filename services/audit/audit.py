@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
 from domain.errors import UnknownProject
@@ -103,7 +103,9 @@ async def _audit_stream(client: Client, log: EventLog, head: int, wait_s: float,
     except NotFoundError:
         found = f"There is no stream {STREAM}; the relay creates and fills it."
         return Check(name="stream", ok=head == 0, found=found)
-    comparison = Comparison(log, gaps_allowed=(info.config.max_msgs_per_subject or 0) > 0)
+    comparison = Comparison(
+        log, limited=_is_limited(info.config), gaps_allowed=(info.config.max_msgs_per_subject or 0) > 0
+    )
     why = await _compare(jetstream, comparison, info.state.last_seq, head, wait_s, advance)
     if why:
         return Check(name="stream", ok=False, found=f"{why}.", events=comparison.events)
@@ -141,6 +143,12 @@ async def _compare(
     finally:
         with suppress(NatsError):  # then the server forgets it by itself
             await jetstream.delete_consumer(STREAM, config.name or "")
+
+
+def _is_limited(config: StreamConfig) -> bool:
+    """Whether the server may discard messages of the stream: the relay's own has no limits."""
+    limits = (config.max_age, config.max_bytes, config.max_msgs, config.max_msgs_per_subject)
+    return any((limit or 0) > 0 for limit in limits)
 
 
 def _message(message: Msg) -> Message:

@@ -33,17 +33,18 @@ class _Gap(Struct):
 class Comparison:
     """Finds the first difference, and answers with a sentence; empty if there is none.
 
-    A stream's limits discard from its beginning; with `gaps_allowed` also from its middle. So events may be
-    lacking where the stream lacks as many of its own sequences.
+    A stream that is `limited` discards from its beginning; with `gaps_allowed` also from its middle. So
+    events may be lacking there, where it lacks as many of its own sequences.
     """
 
-    def __init__(self, log: EventLog, *, gaps_allowed: bool) -> None:
+    def __init__(self, log: EventLog, *, limited: bool, gaps_allowed: bool) -> None:
         self.position = 0
         self.sequence = 0
         self.events = 0
         self.discarded = 0
         self.foreign = 0
         self._log = log
+        self._limited = limited
         self._gaps_allowed = gaps_allowed
         self._before = 0  # the position of the log's event that comes before the next
         self._rows: list[Row] = []  # what was read ahead, the next one last
@@ -64,7 +65,7 @@ class Comparison:
             self._removed = last_sequence
             gap = self._skip_to(head + 1)
             self.discarded = gap.events
-            if gap.events <= self._removed:
+            if self._limited and gap.events <= self._removed:
                 return ""
         return f"The stream ends with position {self.position}, and the log with {head}"
 
@@ -108,8 +109,8 @@ class Comparison:
     def _excuse(self, gap: _Gap) -> str:
         if gap.first is None:
             return ""
-        inside = self.position > 0
-        if gap.events <= self._removed and (self._gaps_allowed or not inside):
+        allowed = self._gaps_allowed or (self._limited and self.position == 0)
+        if allowed and gap.events <= self._removed:
             self.discarded += gap.events
             return ""
         position, project, sequence, topic, _ = gap.first

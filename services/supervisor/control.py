@@ -58,6 +58,7 @@ def detach(
     if path.exists() and path.stat().st_size > LOG_MAX_BYTES:
         path.replace(path.with_name(f"{LOG_FILE}.1"))
     log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    said_before = os.fstat(log).st_size
     try:
         child = subprocess.Popen(
             [*program, "--data", str(config.data), "up", *_options(counts)],
@@ -76,7 +77,8 @@ def detach(
         time.sleep(POLL_S)
     if state := find(config.data):
         return state  # another was quicker
-    tail = "\n".join(path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+    said = path.read_bytes()[said_before:].decode(errors="replace")
+    tail = "\n".join(said.splitlines()[-LOG_TAIL_LINES:])
     raise StartFailed(why=f"it ended at once, and the end of its log {path} is:\n{tail}\n")
 
 

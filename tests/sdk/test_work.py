@@ -346,7 +346,7 @@ def test_an_enrolled_worker_works_and_what_it_may_not_is_told_at_once(system: Se
             address, project="keys", agent="a7", persona="writing", credentials=seed
         ) as me:
             with pytest.raises(coord.NotPermitted):
-                await me.enqueue("not a worker's")
+                await me.command("task.cancel", task="t1")
             async for task in me.work(idle_s=0.5):
                 async with task:
                     task.done("by key")

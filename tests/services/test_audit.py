@@ -174,19 +174,31 @@ def test_what_the_limits_of_the_stream_discarded_is_said(log: EventLog, fresh_na
     assert check.found.endswith("; 5 events were discarded by the stream's limits.")
 
 
-def test_a_stream_whose_limits_discarded_all_is_in_order(log: EventLog, fresh_nats: EmbeddedNats) -> None:
-    append(log, "p", stores(9))
+def audit_emptied(log: EventLog, url: str, **limits: object) -> Check:
+    """What is said of a stream that had all events and has none any more."""
 
     async def run() -> Check:
-        async with jetstream(fresh_nats.url) as stream:
-            await stream.add_stream(open_config())
+        async with jetstream(url) as stream:
+            await stream.add_stream(open_config(**limits))
             await publish(stream, log.read(0, 100))
             await stream.purge_stream(STREAM)
-        return await audit_stream(log, fresh_nats.url, IMPATIENT_S)
+        return await audit_stream(log, url, IMPATIENT_S)
 
-    check = asyncio.run(run())
+    return asyncio.run(run())
+
+
+def test_a_stream_whose_limits_discarded_all_is_in_order(log: EventLog, fresh_nats: EmbeddedNats) -> None:
+    append(log, "p", stores(9))
+    check = audit_emptied(log, fresh_nats.url, max_age=3600)
     assert (check.ok, check.events) == (True, 0)
     assert "; 9 events were discarded" in check.found
+
+
+def test_a_stream_without_limits_discards_nothing(log: EventLog, fresh_nats: EmbeddedNats) -> None:
+    append(log, "p", stores(9))
+    check = audit_emptied(log, fresh_nats.url)
+    assert not check.ok
+    assert check.found.startswith("The stream ends with position 0, and the log with 9")
 
 
 def test_limits_for_each_subject_discard_from_the_middle(log: EventLog, fresh_nats: EmbeddedNats) -> None:

@@ -18,7 +18,7 @@ MEDIA_TYPE = "application/problem+json"
 _CODES: Mapping[int, tuple[str, ...]] = {
     400: ("bad_input", "bad_name", "bad_point", "bad_sql", "token_in_url"),
     401: ("token_expired", "token_revoked", "unauthenticated"),
-    403: ("cross_site", "not_permitted"),
+    403: ("cross_site", "foreign_reply_subject", "not_permitted"),
     404: (
         "bad_cursor", "no_such_page", "not_found", "point_not_reached", "unknown_agent", "unknown_bookmark",
         "unknown_dependency", "unknown_estimate", "unknown_handoff", "unknown_persona", "unknown_project",
@@ -30,8 +30,7 @@ _CODES: Mapping[int, tuple[str, ...]] = {
         "agent_exists", "agent_limit_reached", "agent_terminated", "bookmark_limit_reached",
         "dependency_cycle", "handoff_not_yours", "handoff_open", "handoff_wrong_state", "inside_command",
         "invalid_bookmark", "invalid_command", "invalid_plan", "invalid_setting", "not_yet_visible",
-        "persona_exists",
-        "project_differs", "project_exists", "rejected", "reserved_project", "stale_fence",
+        "persona_exists", "project_differs", "project_exists", "rejected", "reserved_project", "stale_fence",
         "task_does_not_fit", "task_exists", "task_not_claimable", "wrong_state",
     ),
     413: ("payload_too_large",),

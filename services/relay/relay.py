@@ -119,7 +119,10 @@ class Relay:
             async with connected(self._nats_url) as connection:
                 publisher = Publisher(connection, self._replicas)
                 while not stop.is_set():
+                    published = self._position
                     await self._resume(publisher)
+                    if self._position > published:  # it may have been another relay
+                        await _keep(leadership)
                     await self._publish_on(publisher, leadership, tail, stop)
         finally:
             self._leading = False
@@ -140,19 +143,18 @@ class Relay:
         """Publish until `stop` is set, or the stream is found changed and must be looked at anew."""
         try:
             while not stop.is_set():
+                full = publisher.window_events
                 published = await self._step(publisher)
                 if published == 0:
                     await self._idle(publisher, leadership, tail)
-                elif published < publisher.window_events:
+                elif published < full:
                     await asyncio.sleep(_PACE_S)
         except StreamChanged as error:
             _log.warning("%s", error)
-            await _keep(leadership)  # it may have been another relay
         except PublishRefused as error:
             if error.facts["events"] == 1:
                 raise  # it is this event that is refused: again at once would be as futile
             _log.warning("%s", error)
-            await _keep(leadership)
 
     async def _step(self, publisher: Publisher) -> int:
         """Publish what the log has next, a window at most; returns how many events that were."""

@@ -99,7 +99,7 @@ class Supervisor:
         environ = {
             **self._environ,
             "COORD_DATABASE_URL": doors.database_url,
-            "COORD_NATS_URL": address_of(doors.nats_url),
+            "COORD_NATS_URL": self._nats_url(doors),
             "COORD_HTTP_PORT": str(port),
         }
         for name, service in instances(self._counts).items():
@@ -107,6 +107,10 @@ class Supervisor:
             child = Child(name, command, environ | self._credentials(service), life_fd, self._say)
             self._children[name] = child
             self._keeping.append(asyncio.create_task(child.run(self._changed)))
+
+    def _nats_url(self, doors: Doors) -> str:
+        """As the operator gave it if it says who knocks; each service has a key of its own otherwise."""
+        return doors.nats_url if has_login(self._config.nats_url or "") else address_of(doors.nats_url)
 
     def _credentials(self, service: str) -> dict[str, str]:
         """What names a service's own seed, and no other, where there is one and NATS wants no password."""

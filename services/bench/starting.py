@@ -13,7 +13,7 @@ from statistics import median
 from time import perf_counter
 
 from services.bench.suite import Figure
-from services.bench.system import UP_TIMEOUT_S
+from services.supervisor.temporary import UP_TIMEOUT_S
 
 STARTS_AGAIN = 3
 TARGET_S = 4

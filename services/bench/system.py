@@ -2,11 +2,9 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -24,8 +22,8 @@ from services.config import State, address_of, signed
 from services.embedded.reload import reload_users
 from services.errors import Unavailable
 from services.relay.relay import STREAM
+from services.supervisor.temporary import temporary_system
 
-UP_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 120.0
 SAMPLE_S = 0.05
 
@@ -118,20 +116,10 @@ class System:
 @contextmanager
 def running_system(program: Sequence[str], environ: Mapping[str, str]) -> Iterator[System]:
     """Start everything afresh in a temporary directory, by `program`, and leave nothing behind."""
-    data = Path(tempfile.mkdtemp(prefix="coordctl-bench-"))
-    data.chmod(0o755)  # as root, the database runs as another account and must get in
-    own = {name: value for name, value in environ.items() if not name.startswith("COORD_")}
-    command = [*program, "--data", str(data)]
-    try:
-        subprocess.run(
-            [*command, "up", "--detach"], check=True, timeout=UP_TIMEOUT_S, env=own, stdout=sys.stderr
-        )
-        state = State.load(data)
+    with temporary_system(program, environ) as started:
+        state = State.load(started.data)
         assert state is not None
-        yield System(data, state, command, own)
-    finally:
-        subprocess.run([*command, "down"], check=False, timeout=UP_TIMEOUT_S, env=own, stdout=sys.stderr)
-        shutil.rmtree(data)
+        yield System(started.data, state, started.command, started.environ)
 
 
 @contextmanager

@@ -1,9 +1,5 @@
 """The system that the fuzzer shoots at: started afresh, and all that may not change while it is shot at."""
 
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +12,8 @@ from services.config import State
 from services.errors import Unavailable
 from services.roster import SERVICES, service_of
 from services.supervisor.control import LOG_FILE
+from services.supervisor.temporary import temporary_system
 
-UP_TIMEOUT_S = 120.0
 MAX_READ_BYTES = 16 * 1024 * 1024
 SERVERS = ("nats", "nats-server")
 
@@ -79,15 +75,5 @@ class Target:
 @contextmanager
 def running_target(program: Sequence[str], environ: Mapping[str, str]) -> Iterator[Target]:
     """Start everything in a temporary directory, by `program`, and leave nothing behind."""
-    data = Path(tempfile.mkdtemp(prefix="coordctl-fuzz-"))
-    data.chmod(0o755)  # as root, the database runs as another account and must get in
-    own = {name: value for name, value in environ.items() if not name.startswith("COORD_")}
-    command = [*program, "--data", str(data)]
-    try:
-        subprocess.run(
-            [*command, "up", "--detach"], check=True, timeout=UP_TIMEOUT_S, env=own, stdout=sys.stderr
-        )
-        yield Target(data)
-    finally:
-        subprocess.run([*command, "down"], check=False, timeout=UP_TIMEOUT_S, env=own, stdout=sys.stderr)
-        shutil.rmtree(data)
+    with temporary_system(program, environ) as started:
+        yield Target(started.data)

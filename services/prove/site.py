@@ -6,10 +6,7 @@ Starts and stops the system; asks Postgres and JetStream.
 import asyncio
 import json
 import os
-import shutil
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +17,9 @@ from services.doors import reports
 from services.errors import Unavailable
 from services.health import standing
 from services.roster import service_of
+from services.supervisor.temporary import temporary_system
 
 UP = ("--writers", "2", "--relays", "2")
-UP_TIMEOUT_S = 90.0
 VERIFY_TIMEOUT_S = 1_800.0
 LOG_TAIL_LINES = 30
 
@@ -111,22 +108,5 @@ def running_site(
     program: Sequence[str], environ: Mapping[str, str], up: Sequence[str] = UP
 ) -> Iterator[Site]:
     """Start everything afresh in a temporary directory, by `program`, and leave nothing behind."""
-    data = Path(tempfile.mkdtemp(prefix="coordctl-prove-"))
-    data.chmod(0o755)  # as root, the database runs as another account and must get in
-    own = {name: value for name, value in environ.items() if not name.startswith("COORD_")}
-    command = [*program, "--data", str(data)]
-    try:
-        if code := _ran([*command, "up", "--detach", *up], own):
-            raise Unavailable(what="`coordctl up`", why=f"it ended with {code}")
-        yield Site(data, program, own)
-    finally:
-        _ran([*command, "down"], own)
-        shutil.rmtree(data)
-
-
-def _ran(command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run it to its end, in a session of its own: Ctrl-C ends us in order, and not what we wait for."""
-    done = subprocess.run(
-        command, check=False, timeout=UP_TIMEOUT_S, env=environ, stdout=sys.stderr, start_new_session=True
-    )
-    return done.returncode
+    with temporary_system(program, environ, up) as started:
+        yield Site(started.data, program, started.environ)

@@ -132,7 +132,7 @@ def test_a_planner_watches_mends_and_checks_a_plan(site: Site, project: str) -> 
             }  # fmt: skip
             assert "plot" in str(await call(planner, "personas", text="plot"))
             prompt = await planner.get_prompt("plan_goal", {"goal": "a novel in a week"})
-            assert "a novel in a week" in prompt.messages[0].content.text  # type: ignore[union-attr]
+            assert "a novel in a week" in prompt.messages[0].content.text  # type: ignore[union-attr]  # it is text
 
     play(story())
 

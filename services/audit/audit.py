@@ -12,7 +12,6 @@ from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError
@@ -130,9 +129,7 @@ async def _compare(
     messages = await jetstream.pull_subscribe(SUBJECTS, stream=STREAM, config=config)
     try:
         while comparison.sequence < last_sequence or comparison.position < head:
-            try:
-                batch = await messages.fetch(FETCH_MESSAGES, timeout=wait_s)
-            except NatsTimeout:
+            if not (batch := await _fetch(messages, wait_s)):
                 why = await asyncio.to_thread(comparison.end, head, last_sequence)
                 return why and f"{why}; nothing came for {wait_s:g} s, so see if the relay is at work"
             before = comparison.position
@@ -143,6 +140,14 @@ async def _compare(
     finally:
         with suppress(NatsError):  # then the server forgets it by itself
             await jetstream.delete_consumer(STREAM, config.name or "")
+
+
+async def _fetch(messages: JetStreamContext.PullSubscription, wait_s: float) -> list[Msg]:
+    """The next messages; none if nothing came, which the client tells by an error of its own, by Python's, or so."""
+    try:
+        return await messages.fetch(FETCH_MESSAGES, timeout=wait_s)
+    except TimeoutError:
+        return []
 
 
 def _is_limited(config: StreamConfig) -> bool:

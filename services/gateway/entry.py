@@ -62,6 +62,11 @@ class Entry:
         self._bucket(token.id).take(time.monotonic())
         return Holder(_actor(headers, token), token)
 
+    def readmit(self, holder: Holder) -> None:
+        """Let in again who showed its token before: one request more. Raises what `admit` does."""
+        self.check(holder)
+        self._bucket(holder.token.id).take(time.monotonic())
+
     def check(self, holder: Holder) -> None:
         """Return if one who was let in before still would be."""
         self._tokens.check(holder.token)

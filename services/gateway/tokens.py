@@ -78,6 +78,11 @@ class Tokens:
         self._known: dict[str, Token] = {}
         self._used: dict[str, datetime] = {}
 
+    @property
+    def folder(self) -> Path | None:
+        """Where the gateway keeps what it knows of those whom it lets in."""
+        return self._folder
+
     def holder(self, shown: str) -> Token:
         """The token that was shown. Raises Unauthenticated, TokenExpired, TokenRevoked or TokensUnreadable.
 

@@ -93,13 +93,16 @@ def _local_operator() -> Permissions:
 
 
 def _asked(service: str) -> list[str]:
-    """Where every service is asked for its report, and for what it is."""
+    """Where every service is asked for its report, and for what it is.
+
+    Every service may ask for reports too: that is how `serve --check` knows, with its key, that it works.
+    """
     return [REPORTS, "$SRV.*", f"$SRV.*.coordctl-{service}", f"$SRV.*.coordctl-{service}.*"]
 
 
 def _writer(own: str) -> Permissions:
     return Permissions(
-        publish=Subjects([INBOXES]),
+        publish=Subjects([INBOXES, REPORTS]),
         subscribe=Subjects([COMMAND_SUBJECTS, MAPPED_SUBJECTS, *_asked("writer"), own]),
     )
 
@@ -107,7 +110,7 @@ def _writer(own: str) -> Permissions:
 def _relay(own: str) -> Permissions:
     asks = [f"$JS.API.STREAM.{what}.{_STREAM}" for what in ("INFO", "CREATE", "UPDATE", "MSG.GET")]
     return Permissions(
-        publish=Subjects([EVENTS, "$JS.API.INFO", *asks, f"$JS.API.DIRECT.GET.{_STREAM}.>"]),
+        publish=Subjects([EVENTS, REPORTS, "$JS.API.INFO", *asks, f"$JS.API.DIRECT.GET.{_STREAM}.>"]),
         subscribe=Subjects([*_asked("relay"), own]),
         allow_responses=Responses(),
     )
@@ -115,7 +118,7 @@ def _relay(own: str) -> Permissions:
 
 def _projector(own: str) -> Permissions:
     return Permissions(
-        publish=Subjects(deny=[">"]),
+        publish=Subjects([REPORTS]),
         subscribe=Subjects([*_asked("projector"), own]),
         allow_responses=Responses(),
     )

@@ -134,7 +134,7 @@ def test_only_the_relay_publishes_events_and_no_service_makes_consumers(tmp_path
     assert [name for name, subjects in allowed.items() if "coord.*.evt.>" in subjects] == ["service-relay"]
     services = [subject for name, subjects in allowed.items() if name != "operator" for subject in subjects]
     assert not any("CONSUMER" in each or "DELETE" in each or "PURGE" in each for each in services)
-    assert allowed["service-projector"] == []
+    assert allowed["service-projector"] == ["coordctl.report"]
 
 
 @pytest.mark.parametrize("tls", [False, True])

@@ -5,6 +5,7 @@ the log that no row tells of. It writes nothing.
 """
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
@@ -152,7 +153,10 @@ def _columns(row: type[Struct]) -> Composed:
 
 
 def _one_by_one(connection: Connection, statement: Composed) -> Iterator[tuple[Any, ...]]:
-    """Rows, fetched in batches: never all are held at once."""
-    with connection.cursor(name="tasks", binary=True) as cursor:
-        cursor.itersize = _FETCHED_ROWS
-        yield from cursor.execute(statement)
+    """Rows, fetched in batches, the next while one is used: never all are held at once."""
+    with connection.cursor(name="tasks", binary=True) as cursor, ThreadPoolExecutor(1, "rows") as ahead:
+        cursor.execute(statement)
+        batch = ahead.submit(cursor.fetchmany, _FETCHED_ROWS)
+        while rows := batch.result():
+            batch = ahead.submit(cursor.fetchmany, _FETCHED_ROWS)
+            yield from rows

@@ -57,6 +57,7 @@ async def _commands(quick: bool) -> "list[Figure]":
     figures = [*starting(program(), environ())]
     with running_system(program(), environ()) as system:
         figures += [figure async for figure in measure(system, sizes, _note)]
+    with running_system(program(), environ()) as system:
         _note(f"a writer that takes over {sizes.live_tasks:,} live tasks")
         figures.append(await taking_over(system, sizes.live_tasks))
     return figures

@@ -38,7 +38,9 @@ _verdict = msgspec.json.Decoder(Verdict).decode
 async def taking_over(system: System, tasks: int) -> Figure:
     """From the old writer's end to the new one's first answer in that project: seconds."""
     await asyncio.to_thread(_append, system.database_url, tasks)
-    await system.settled(SETTLE_TIMEOUT_S + tasks / SLOWEST_EVENTS_PER_S)
+    timeout_s = SETTLE_TIMEOUT_S + tasks / SLOWEST_EVENTS_PER_S
+    await system.settled(timeout_s)
+    await system.relayed(timeout_s)
     async with Load(system.nats_url, PROJECT) as load:
         began = perf_counter()
         system.kill("writer")

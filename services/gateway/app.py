@@ -16,6 +16,8 @@ from starlette.routing import Route
 
 from domain.errors import CoordError
 from services.bus.link import Link
+from services.console.door import PATHS as CONSOLE_PATHS
+from services.console.door import ConsoleDoor
 from services.errors import Unavailable
 from services.gateway.api import Api, refusal_of
 from services.gateway.asking import Asker
@@ -70,6 +72,9 @@ class Gateway:
         asker = Asker(link)
         self._mcp = McpDoor(self._entry, asker, reads, link, database_url)
         self._api = Api(self._entry, asker, lists, self._live, self._denied)
+        self._console = ConsoleDoor(
+            database_url, self._log, reads, self._live, asker, self._entry, tokens, metrics, self._denied
+        )
         self._asking: asyncio.Task[Health] | None = None
         self._asked_at = 0.0
 
@@ -79,6 +84,7 @@ class Gateway:
         for path, methods, handler in self._api.routes():
             routes.append(Route(path, self._counted(path, handler), methods=methods))
         routes.append(Route(MCP_PATH, self._mcp))
+        routes += [Route(path, self._console) for path in CONSOLE_PATHS]
         app = Starlette(
             routes=routes,
             middleware=[Middleware(Guard, names=self._names, denied=self._denied)],
@@ -92,6 +98,7 @@ class Gateway:
         await self._mcp.close()
         await self._live.close()
         self._api.close()
+        await self._console.close()
         self._log.close()
 
     def _counted(self, path: str, handler: Handler) -> Handler:

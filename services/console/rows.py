@@ -1,0 +1,234 @@
+"""What each view of the console shows of a project at a moment: lists of a bounded length, ready for templates.
+
+Asks the views that every door has, with their filters; which rows there are is decided there.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from domain.lineage import END
+from services.console.sight import Counts, Sight
+from services.errors import BadInput
+from services.reading.reads import Item
+
+Given = Mapping[str, str]
+Variables = dict[str, Any]
+
+PAGE_ROWS = 100
+CARDS = 25
+MAX_AGENTS = 400
+MAX_HELD_TASKS = 2_000
+MAX_OPEN_HANDOFFS = 100
+FINISHED_HANDOFFS = 40
+SETTING_CHANGES = 40
+MAX_DEEP_ROWS = 1_000_000
+
+OPEN_TASKS = ("in_progress", "claimed", "queued", "blocked", "failed", "dead")
+"""The columns of the board, in the order in which a task goes through them."""
+
+TASK_STATUSES = (*OPEN_TASKS, "completed", "cancelled")
+FINISHED = ("completed", "rejected", "expired")
+_TASK_FILTERS = ("text", "status", "persona", "holder", "type", "plan")
+_EVENT_FILTERS = ("text", "who", "kind")
+
+KINDS: Final = {
+    "tasks": (
+        "task.enqueued", "task.imported", "task.queued", "task.claimed", "task.started", "task.progressed",
+        "task.completed", "task.released", "task.cancelled", "task.reprioritized", "task.revived",
+    ),
+    "trouble": (
+        "task.failed", "task.died", "task.lease_expired", "agent.went_stale", "handoff.expired",
+        "handoff.rejected", "failure.recorded",
+    ),
+    "handoffs": (
+        "handoff.initiated", "handoff.accepted", "handoff.rejected", "handoff.completed", "handoff.expired",
+    ),
+    "agents": ("agent.spawned", "agent.went_stale", "agent.recovered", "agent.terminated"),
+    "settings": ("setting.changed", "persona.defined"),
+    "learning": ("failure.recorded", "estimate.recorded", "estimate.closed", "retro.recorded"),
+    "history": ("project.forked", "project.restored", "bookmark.placed", "bookmark.removed"),
+}  # fmt: skip
+"""What the timeline can be narrowed to, and the events that are of it."""
+
+
+class Part(Struct, frozen=True):
+    """A piece of a page: its template, and what gathers the variables for it."""
+
+    template: str
+    gather: Callable[[Sight, Given, str], Variables]
+    """Of a project at a moment, by the query of the URL, for an actor."""
+
+
+def fleet(sight: Sight, given: Given, _: str) -> Variables:
+    """Every agent; those that are over only if asked for."""
+    counts = sight.counts()
+    wanted = ("stale", "active", "terminated") if given.get("ended") else ("stale", "active")
+    agents: list[Item] = []
+    for status in wanted:
+        if counts["agents"].get(status):
+            agents += sight.view("agents", status=status, persona=given.get("persona"), limit=MAX_AGENTS)
+    held = sight.view("queue", status="claimed,in_progress", limit=MAX_HELD_TASKS) if agents else []
+    tasks = {row["task"]: row for row in held}
+    return {
+        "counts": counts,
+        "agents": [{**each, "task": tasks.get(each["doing"] or "")} for each in sorted(agents, key=_rank)],
+        "personas": sorted({each["persona"] for each in agents}),
+        "filters": _filters(given, ("persona", "ended")),
+        "more": any(count > MAX_AGENTS for count in counts["agents"].values()),
+    }
+
+
+def queue(sight: Sight, given: Given, actor: str) -> Variables:
+    """The board, the list's first page, or the place of the graph."""
+    mode = given.get("mode", "board")
+    told: Variables = {
+        "counts": sight.counts(),
+        "mode": mode if mode in ("board", "list", "graph") else "board",
+        "filters": _filters(given, _TASK_FILTERS),
+        "statuses": TASK_STATUSES,
+    }
+    if told["mode"] == "board":
+        told |= {"columns": _board(sight, given, told["counts"])}
+    elif told["mode"] == "list":
+        told |= queue_rows(sight, given, actor)
+    return told
+
+
+def queue_rows(sight: Sight, given: Given, _: str) -> Variables:
+    """A page of the list of tasks."""
+    offset = _offset(given)
+    params = _task_params(given)
+    rows = sight.view("queue", **params, limit=PAGE_ROWS + 1, offset=offset)
+    total = None
+    if set(params) <= {"status"}:
+        counts = sight.counts()["tasks"]
+        wanted = params.get("status", "")
+        total = sum(count for status, count in counts.items() if not wanted or status in wanted.split(","))
+    return _page(rows, offset, total)
+
+
+def handoffs(sight: Sight, given: Given, _: str) -> Variables:
+    """Those that are open with all that travels, and the latest of those that are over."""
+    waiting = sight.view("handoffs", status="initiated,accepted", limit=MAX_OPEN_HANDOFFS)
+    over = sight.view("handoffs", status=",".join(FINISHED), limit=FINISHED_HANDOFFS)
+    names = dict.fromkeys(each["task"] for each in (*waiting, *over))
+    tasks = sight.tasks([*names][:MAX_OPEN_HANDOFFS])
+    return {
+        "counts": sight.counts(),
+        "waiting": [{**each, "of": tasks.get(each["task"])} for each in waiting],
+        "over": [{**each, "of": tasks.get(each["task"])} for each in over],
+        "filters": {},
+    }
+
+
+def timeline(sight: Sight, given: Given, actor: str) -> Variables:
+    """The newest page of all that happened."""
+    return {
+        "counts": sight.counts(),
+        "filters": _filters(given, _EVENT_FILTERS),
+        "kinds": [*KINDS],
+        **timeline_rows(sight, given, actor),
+    }
+
+
+def timeline_rows(sight: Sight, given: Given, _: str) -> Variables:
+    """A page of the timeline, `offset` events before the moment.
+
+    Without filters that is a moment too, and found at once however long the log is.
+    """
+    offset, last = _offset(given), sight.moment.sequence
+    params = {
+        "text": given.get("text"),
+        "agent": given.get("who"),
+        "event": ",".join(KINDS.get(given.get("kind", ""), ())),
+    }
+    if any(params.values()):
+        rows = sight.view("activity", **params, limit=PAGE_ROWS + 1, offset=offset)
+        return _page(rows, offset, None)
+    if offset == 0:
+        rows = sight.view("activity", limit=PAGE_ROWS + 1)
+    else:
+        rows = sight.before(max(last - offset, 0), "activity", limit=PAGE_ROWS + 1)
+    return _page(rows, offset, last)
+
+
+def settings(sight: Sight, _: Given, actor: str) -> Variables:
+    """What holds in the project and for the one who looks, and what was changed last."""
+    rows = sight.view("settings", user=actor)
+    return {
+        "counts": sight.counts(),
+        "project_settings": [row for row in rows if row["scope"] != "user"],
+        "user_settings": [row for row in rows if row["scope"] == "user"],
+        "changes": sight.view("setting_history", limit=SETTING_CHANGES),
+        "actor": actor,
+        "filters": {},
+    }
+
+
+VIEWS: Mapping[str, Part] = {
+    "fleet": Part("fleet.html", fleet),
+    "queue": Part("queue.html", queue),
+    "handoffs": Part("handoffs.html", handoffs),
+    "timeline": Part("timeline.html", timeline),
+    "settings": Part("settings.html", settings),
+}
+"""What a page can show."""
+
+PIECES: Mapping[str, Part] = {
+    "queue-rows": Part("queue_rows.html", queue_rows),
+    "timeline-rows": Part("timeline_rows.html", timeline_rows),
+}
+"""What a part of a page asks for itself."""
+
+
+def _board(sight: Sight, given: Given, counts: Counts) -> list[Variables]:
+    """A column of cards for each status of open tasks, and the latest that were done."""
+    params = {name: value for name, value in _task_params(given).items() if name != "status"}
+    columns: list[Variables] = []
+    for status in OPEN_TASKS:
+        count = counts["tasks"].get(status, 0)
+        cards = sight.view("queue", **params, status=status, limit=CARDS) if count else []
+        columns.append({"status": status, "count": count, "cards": cards})
+    count = counts["tasks"].get("completed", 0)
+    done = sight.view("activity", event="task.completed", limit=CARDS) if count and not params else []
+    columns.append({"status": "completed", "count": count, "cards": [], "done": done})
+    return columns
+
+
+def _task_params(given: Given) -> dict[str, str]:
+    params = {name: given[name] for name in _TASK_FILTERS if given.get(name)}
+    if "holder" in params:
+        params["agent"] = params.pop("holder")
+    return params
+
+
+def _filters(given: Given, names: tuple[str, ...]) -> dict[str, str]:
+    return {name: given.get(name, "") for name in names}
+
+
+def _page(rows: list[Item], offset: int, total: int | None) -> Variables:
+    """`total` is exact, or as many as are known of: `more` says that there are others."""
+    more = len(rows) > PAGE_ROWS
+    known = offset + len(rows[:PAGE_ROWS])
+    return {
+        "rows": rows[:PAGE_ROWS],
+        "offset": offset,
+        "total": known if total is None else total,
+        "more": more and total is None,
+        "page_rows": PAGE_ROWS,
+    }
+
+
+def _offset(given: Given) -> int:
+    text = given.get("offset", "0")
+    if not (text.isascii() and text.isdecimal() and len(text) < len(str(END)) and int(text) <= MAX_DEEP_ROWS):
+        raise BadInput(verb="a list", why=f"`offset` is a number up to {MAX_DEEP_ROWS}")
+    return int(text)
+
+
+def _rank(agent: Item) -> tuple[int, bool, str]:
+    """Stale ones first, then those that work."""
+    place = {"stale": 0, "active": 1}.get(agent["status"], 2)
+    return place, agent["doing"] is None, agent["agent"]

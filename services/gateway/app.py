@@ -18,7 +18,6 @@ from domain.errors import CoordError
 from services.bus.link import Link
 from services.console.door import PATHS as CONSOLE_PATHS
 from services.console.door import ConsoleDoor
-from services.errors import Unavailable
 from services.gateway.api import Api, refusal_of
 from services.gateway.asking import Asker
 from services.gateway.denials import Unauthenticated
@@ -34,6 +33,7 @@ from services.log.event_log import EventLog
 from services.mcp.door import PATH as MCP_PATH
 from services.mcp.door import McpDoor
 from services.metrics import GatewayMetrics
+from services.monitoring.sources import Sources
 from services.reading.reads import Reads
 
 HEALTH_AGE_S = 1.0
@@ -55,6 +55,7 @@ class Gateway:
         link: Link,
         metrics: GatewayMetrics,
         tokens: Tokens,
+        sources: Sources,
         *,
         names: Sequence[str] = (),
         public: bool = False,
@@ -63,12 +64,13 @@ class Gateway:
         self._reads = reads
         self._link = link
         self._metrics = metrics
+        self._sources = sources
         self._names = names
         self._public = public
         self._entry = Entry(tokens)
         self._log = EventLog(database_url)
         self._live = Live(self._log)
-        lists = Lists(database_url, self._log, reads)
+        lists = Lists(database_url, self._log, reads, metrics.replayed)
         asker = Asker(link)
         self._mcp = McpDoor(self._entry, asker, reads, link, database_url)
         self._api = Api(self._entry, asker, lists, self._live, self._denied)
@@ -105,12 +107,13 @@ class Gateway:
         """The handler, its refusals as problems; all of its answers counted."""
 
         async def counted(request: Request) -> Response:
+            began = time.perf_counter()
             try:
                 response = await handler(request)
             except CoordError as error:
                 self._denied(error)
                 response = problem(error)
-            self._metrics.requested(path, response.status_code)
+            self._metrics.requested(path, response.status_code, time.perf_counter() - began)
             return response
 
         return counted
@@ -140,12 +143,8 @@ class Gateway:
     async def _scrape(self, request: Request) -> Response:
         if not self._may_look(request):
             raise Unauthenticated(why="Others can reach this gateway, so its metrics need a token")
-        health = await self._health()
-        try:
-            tallies = await asyncio.to_thread(self._reads.tallies) if health.parts["postgres"].ok else []
-        except Unavailable:
-            tallies = []  # the read models are not there yet; that shows in coordctl_part_up
-        content = await asyncio.to_thread(expose, health, tallies)
+        health, figures = await asyncio.gather(self._health(), self._sources.figures())
+        content = await asyncio.to_thread(expose, health, figures)
         return Response(content, media_type=CONTENT_TYPE_LATEST)
 
     def _may_look(self, request: Request) -> bool:

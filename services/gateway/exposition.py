@@ -1,25 +1,25 @@
 """What Prometheus scrapes: what is true of the whole system now, and every service's own metrics."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
 
 from services.doors.reports import Report
 from services.health.health import Health
-from services.reading.reads import Tally
+from services.metrics import Told
+from services.roster import SERVICES
+from services.writer.shards import SHARDS
 
-MAX_PROJECTS = 100
-OTHERS = "others"
-OPEN_HANDOFFS = ("initiated", "accepted")
+STATES = ("working", "standing_by")
 
 
-def expose(health: Health, tallies: Iterable[Tally]) -> bytes:
-    """Everything, in the text format."""
+def expose(health: Health, figures: Sequence[Metric]) -> bytes:
+    """Everything, in the text format; `figures` are those of `services/monitoring`."""
+    families = [*_system(health), *figures, *merge(health.reports)]
     registry = CollectorRegistry()
-    registry.register(_Ready([*_system(health, _bounded(list(tallies))), *merge(health.reports)]))
+    registry.register(Told(lambda: families))
     return generate_latest(registry)
 
 
@@ -37,16 +37,33 @@ def merge(reports: Iterable[Report]) -> list[Metric]:
     return list(families.values())
 
 
-def _system(health: Health, tallies: list[Tally]) -> Iterator[Metric]:
+def _system(health: Health) -> Iterator[Metric]:
     parts = GaugeMetricFamily("coordctl_part_up", "1 for each part that works.", labels=["part"])
     for name, part in health.parts.items():
         parts.add_metric([name], part.ok)
     yield parts
+    yield _instances(health.reports)
+    owned = {shard for report in health.reports for shard in report.shards}
+    about = "Of the shards of projects, how many no writer decides for."
+    yield GaugeMetricFamily("coordctl_shards_undecided", about, value=SHARDS - len(owned))
     if health.standing is not None:
         head = "Position of the last event in the log."
         yield GaugeMetricFamily("coordctl_log_head_position", head, value=health.standing.head)
+        full = "1 if the disk of Postgres has no room, so that commands are refused."
+        yield GaugeMetricFamily("coordctl_log_full", full, value=bool(health.standing.full))
         yield from _lags(health)
-    yield from _counts(tallies)
+
+
+def _instances(reports: Iterable[Report]) -> Metric:
+    """Of every service, also of one of which no process answers."""
+    family = GaugeMetricFamily(
+        "coordctl_instances", "Processes of a service that answer, by state.", labels=["service", "state"]
+    )
+    states = [(report.service, report.working) for report in reports]
+    for service in SERVICES:
+        for state, working in zip(STATES, (True, False), strict=True):
+            family.add_metric([service, state], states.count((service, working)))
+    return family
 
 
 def _lags(health: Health) -> Iterator[Metric]:
@@ -65,47 +82,3 @@ def _lags(health: Health) -> Iterator[Metric]:
             seconds.add_metric([of, projection], lag.seconds)
     yield events
     yield seconds
-
-
-def _counts(tallies: list[Tally]) -> Iterator[Metric]:
-    for kind in ("agents", "tasks", "handoffs"):
-        family = GaugeMetricFamily(
-            f"coordctl_{kind}", f"How many {kind} have this status.", labels=["project", "status"]
-        )
-        for (project, status), count in _sums(t for t in tallies if t.kind == kind).items():
-            family.add_metric([project, status], count)
-        yield family
-    handoffs = [t for t in tallies if t.kind == "handoffs" and t.status in OPEN_HANDOFFS]
-    yield GaugeMetricFamily(
-        "coordctl_handoffs_open", "Handoffs that are not finished.", value=sum(t.count for t in handoffs)
-    )
-
-
-def _bounded(tallies: list[Tally]) -> list[Tally]:
-    """Tallies of the largest projects; the rest counts as one, so that the series do not grow for ever."""
-    sizes: dict[str, int] = {}
-    for tally in tallies:
-        sizes[tally.project] = sizes.get(tally.project, 0) + tally.count
-    named = set(sorted(sizes, key=lambda project: -sizes[project])[:MAX_PROJECTS])
-    return [
-        tally if tally.project in named else Tally(OTHERS, tally.kind, tally.status, tally.count)
-        for tally in tallies
-    ]
-
-
-def _sums(tallies: Iterable[Tally]) -> dict[tuple[str, str], int]:
-    sums: dict[tuple[str, str], int] = {}
-    for tally in tallies:
-        key = (tally.project, tally.status)
-        sums[key] = sums.get(key, 0) + tally.count
-    return sums
-
-
-class _Ready(Collector):
-    """Families that have been made already."""
-
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families

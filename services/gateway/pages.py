@@ -7,7 +7,7 @@ missed. Reads the read models and the log; changes nothing.
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -22,16 +22,19 @@ from services.errors import BadInput, UnknownView
 from services.gateway.denials import BadCursor
 from services.log.codec import Codec
 from services.log.event_log import EventLog
+from services.metrics import timed
 from services.projector.tables import connected
 from services.reading.points import parse_point, resolve
 from services.reading.reads import Item, Reads, parse, view_names
 from services.reading.travel import Travel
+from services.recall.params import VIEW as RECALL
 
 EVENTS_VIEW = "events"
 PROJECTS_VIEW = "projects"
 LIMIT_ROWS = 100
 MAX_LIMIT_ROWS = 1_000
 MAX_POINT_CHARS = 200
+DATED = frozenset({*VIEWS, RECALL})
 _OWN = ("as_of", "cursor", "limit")
 
 
@@ -84,9 +87,9 @@ def question(project: str, view: str, given: Mapping[str, str]) -> Question:
         raise BadInput(verb=f"view {view}", why="lists go on by `cursor`, not by `offset`")
     params: dict[str, Any] = {name: value for name, value in given.items() if name not in _OWN}
     as_of = given.get("as_of")
-    if as_of is not None and (view not in VIEWS or len(as_of) > MAX_POINT_CHARS):
+    if as_of is not None and (view not in DATED or len(as_of) > MAX_POINT_CHARS):
         why = "`as_of` is a point in at most 200 characters, and only these lists have a past: "
-        raise BadInput(verb=f"view {view}", why=why + ", ".join(sorted(VIEWS)))
+        raise BadInput(verb=f"view {view}", why=why + ", ".join(sorted(DATED)))
     asked = Question(project=project, view=view, params=params, limit=_limit(given, view), as_of=as_of)
     cursor = _read_cursor(given["cursor"]) if "cursor" in given else None
     if cursor is not None and cursor.list != asked.list:
@@ -95,10 +98,27 @@ def question(project: str, view: str, given: Mapping[str, str]) -> Question:
     return msgspec.structs.replace(asked, cursor=cursor)
 
 
+def search(asked: Question, given: Mapping[str, str]) -> dict[str, Any]:
+    """What a question to the recall service says there. Raises BadInput."""
+    limit = {"limit": asked.limit} if "limit" in given else {}
+    as_of = {} if asked.as_of is None else {"as_of": asked.as_of}
+    params = {**asked.params, **as_of, **limit}
+    parse(asked.view, params)
+    return params
+
+
 class Lists:
     """Answers questions; safe to use from several threads."""
 
-    def __init__(self, database_url: str, log: EventLog, reads: Reads) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        log: EventLog,
+        reads: Reads,
+        replayed: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """`replayed` is told how many seconds each look at the past took."""
+        self._replayed = replayed
         self._url = database_url
         self._log = log
         self._reads = reads
@@ -149,7 +169,7 @@ class Lists:
 
     @contextmanager
     def _travel(self) -> Iterator[Travel]:
-        with connected(self._url) as connection:
+        with timed(self._replayed), connected(self._url) as connection:
             yield Travel(self._log, self._codec, connection)
 
 

@@ -27,6 +27,7 @@ from services.embedded.nats import binary
 from services.embedded.postgres import BINARIES, WHEEL
 from services.health import health
 from services.health.health import Health
+from services.health.standing import Lag
 from services.log.database import connect
 from services.relay.relay import STREAM, SUBJECTS
 from services.roster import SERVICES
@@ -217,7 +218,7 @@ def _services(found: Health) -> Iterator[Check]:
 
 def _lags(found: Health) -> Iterator[Check]:
     lags = {"relay": found.relay, "projector": found.standing.projected if found.standing else None}
-    told = [f"{name} {lag.events} positions, {lag.seconds:.1f} s" for name, lag in lags.items() if lag]
+    told = [f"{name} {_behind(lag)}" for name, lag in lags.items() if lag]
     late = any(lag.seconds > health.MAX_LAG_S for lag in lags.values() if lag)
     if told and not late:
         yield _ok("lag", "; ".join(told))
@@ -225,6 +226,11 @@ def _lags(found: Health) -> Iterator[Check]:
         yield _warning(
             "lag", "; ".join(told), "wait while a backlog is worked off, else see the services' logs"
         )
+
+
+def _behind(lag: Lag) -> str:
+    """In events: those of a log that was restored or imported are old, and have not waited for so long."""
+    return f"{lag.events} events behind" if lag.events else "up to date"
 
 
 def _ok(name: str, found: str) -> Check:

@@ -50,6 +50,10 @@ class Servers:
             nats_url=self._nats.url if self._nats else self._own_nats(),
         )
 
+    def nats_monitor_url(self) -> str:
+        """Where our nats-server's own monitoring answers; empty if there is none of ours."""
+        return self._nats.monitor_url if self._nats else ""
+
     def _own_nats(self) -> str:
         return nats_door(self._config, self._config.nats_url or "")
 

@@ -102,6 +102,8 @@ class Supervisor:
             "COORD_NATS_URL": self._nats_url(doors),
             "COORD_HTTP_PORT": str(port),
         }
+        if monitor := self._servers.nats_monitor_url():
+            environ["COORD_NATS_MONITOR_URL"] = monitor
         for name, service in instances(self._counts).items():
             command = [*self._program, *service_arguments(self._config.data, service)]
             child = Child(name, command, environ | self._credentials(service), life_fd, self._say)

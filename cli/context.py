@@ -20,6 +20,7 @@ class Context:
     data: Path | None
     project: str
     log_format: str
+    log_level: str = "info"
     as_json: bool = False
 
     def config(self) -> "Config":

@@ -83,14 +83,27 @@ class Coordctl(LazyGroup):
     "--log", "log_format", type=click.Choice(["lines", "json"]), envvar="COORD_LOG", default="lines",
     hidden=True, help="How services write their logs.",
 )  # fmt: skip
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), envvar="COORD_LOG_LEVEL",
+    default="info", hidden=True, help="From where on services write a line.",
+)  # fmt: skip
 @click.version_option(package_name="coordctl")
 @click.pass_context
-def coordctl(context: click.Context, data: Path | None, project: str, as_json: bool, log_format: str) -> None:
+def coordctl(
+    context: click.Context,
+    data: Path | None,
+    project: str,
+    as_json: bool,
+    log_format: str,
+    log_level: str,
+) -> None:
     """The control tower and flight recorder for fleets of AI agents.
 
     --project, --data and --json may stand before or after the command.
     """
-    context.obj = Context(data=data, project=project, log_format=log_format, as_json=as_json)
+    context.obj = Context(
+        data=data, project=project, log_format=log_format, log_level=log_level, as_json=as_json
+    )
 
 
 def main() -> None:

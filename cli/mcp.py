@@ -48,7 +48,7 @@ def mcp(context: Context, profile: str, actor: str | None, persona: str) -> None
         click.echo(
             "Waiting for an MCP client on stdin; see docs/mcp.md for how clients start this.", err=True
         )
-    logs.set_up("mcp", context.log_format)
+    logs.set_up("mcp", context.log_format, context.log_level)
     from services.mcp.stdio import serve
 
     asyncio.run(serve(profile, nats_url, context.project, actor, persona, database_url))

@@ -51,14 +51,14 @@ def serve(
         sys.exit(0 if asyncio.run(_answers(context.doors().nats_url, service)) else UNAVAILABLE)
     from services import logs, serving, wiring
 
-    logs.set_up(service, context.log_format)
+    logs.set_up(service, context.log_format, context.log_level)
     os.nice(NICENESS.get(service, 0))
     run = partial(wiring.RUNS[service], context.doors())
     if service == "gateway":
         config = context.config()
         run = partial(
             run, host=host, port=config.http_port or 0, data=config.data, names=names,
-            open_metrics=open_metrics,
+            open_metrics=open_metrics, monitor_urls=config.nats_monitor_urls,
         )  # fmt: skip
     sys.exit(serving.serve(run, ready_fd=ready_fd, life_fd=life_fd))
 

@@ -31,18 +31,19 @@ def ask(
     import msgspec
 
     from services.bus.caller import Caller
-    from services.bus.wire import check_name, parse_command
+    from services.bus.wire import TRACE_HEADER, check_name, parse_command, parse_trace
     from services.config import resolve_nats
 
     check_name("project", context.project)
     check_name("actor", actor)
     parse_command(verb, msgspec.json.encode(fields))
-    nats_url = resolve_nats(context.config())
+    config = context.config()
+    nats_url, trace = resolve_nats(config), parse_trace({TRACE_HEADER: config.traceparent or ""})
     _be_quiet()
 
     async def asking() -> "Answer":
         async with Caller(nats_url, context.project, actor) as caller:
-            return await caller.ask(verb, dict(fields), wait_s=wait_s)
+            return await caller.ask(verb, dict(fields), wait_s=wait_s, traceparent=trace)
 
     return asyncio.run(asking())
 

@@ -55,7 +55,9 @@ def _foreground(context: Context, counts: Mapping[str, int], as_json: bool) -> N
     from services import logs
     from services.supervisor import Supervisor
 
-    variables = {**environ(), "COORD_LOG": context.log_format}
+    variables = {
+        **environ(), "COORD_LOG": context.log_format, "COORD_LOG_LEVEL": context.log_level
+    }  # fmt: skip
     stop = asyncio.Event()
 
     def say(name: str, line: str) -> None:

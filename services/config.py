@@ -26,6 +26,8 @@ CREDENTIALS = "credentials"
 """The folder of the seeds, and the part of a NATS URL that names one."""
 
 MAX_PORT = 65_535
+SWITCH = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 STREAM_REPLICAS = (1, 3, 5)
 """How many servers may keep the stream: even numbers bear no more losses than the odd ones before them."""
 
@@ -66,6 +68,10 @@ class Config(_Private, frozen=True, kw_only=True):
     http_port: int | None = None
     stream_replicas: int = 1
     credentials: Path | None = None
+    nats_monitor_urls: tuple[str, ...] = ()
+    """Where the nats-servers' own monitoring answers, as in `http://nats:8222`."""
+    traces: bool = False
+    traceparent: str | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], data: Path | None = None) -> Self:
@@ -78,6 +84,9 @@ class Config(_Private, frozen=True, kw_only=True):
             http_port=_port(environ.get("COORD_HTTP_PORT") or None),
             credentials=Path(environ["COORD_CREDENTIALS"]) if environ.get("COORD_CREDENTIALS") else None,
             stream_replicas=_replicas(environ.get("COORD_STREAM_REPLICAS") or "1"),
+            nats_monitor_urls=_monitors(environ.get("COORD_NATS_MONITOR_URL") or ""),
+            traces=_traces(environ),
+            traceparent=environ.get("TRACEPARENT") or None,
         )
 
 
@@ -129,6 +138,7 @@ class Doors(_Private, frozen=True, kw_only=True):
     nats_url: str
     http_url: str | None = None
     stream_replicas: int = 1
+    traces: bool = False
 
 
 def default_data() -> Path:
@@ -145,6 +155,7 @@ def resolve(config: Config) -> Doors:
             nats_url=nats_door(config, config.nats_url),
             http_url=http_url,
             stream_replicas=config.stream_replicas,
+            traces=config.traces,
         )
     state = State.load(config.data)
     if state is None or not state.is_running():
@@ -154,6 +165,7 @@ def resolve(config: Config) -> Doors:
         nats_url=nats_door(config, config.nats_url or state.nats_url),
         http_url=state.http_url or http_url,
         stream_replicas=config.stream_replicas,
+        traces=config.traces,
     )
 
 
@@ -203,10 +215,32 @@ def without_password(url: str) -> str:
     return _PASSWORD.sub("@", url)
 
 
+def _monitors(text: str) -> tuple[str, ...]:
+    urls = tuple(servers(text))
+    for url in urls:
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+            expected = "addresses as in http://host:8222, separated by commas"
+            raise InvalidConfig(variable="COORD_NATS_MONITOR_URL", expected=expected, given=url)
+    return urls
+
+
 def _replicas(text: str) -> int:
     if text not in map(str, STREAM_REPLICAS):
         raise InvalidConfig(variable="COORD_STREAM_REPLICAS", expected="1, 3 or 5", given=text)
     return int(text)
+
+
+def _traces(environ: Mapping[str, str]) -> bool:
+    """Whether OpenTelemetry's spans are to be made: as told, or if it is told where they are to go."""
+    told = (environ.get("COORD_OTEL") or "").lower()
+    if told and told not in SWITCH:
+        raise InvalidConfig(variable="COORD_OTEL", expected="on or off", given=told)
+    if (
+        environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    ):
+        return False
+    return SWITCH[told] if told else any(environ.get(name) for name in ENDPOINTS)
 
 
 def _port(text: str | None) -> int | None:

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 def serve(service: Service, *, ready_fd: int | None = None, life_fd: int | None = None) -> int:
     """Run a service until SIGTERM, SIGINT or the end of `life_fd`; returns the exit code."""
+    logger.info("starting as process %d", os.getpid())
     try:
         run(_live(service, _teller(ready_fd), life_fd))
     except ToldToStop:
@@ -41,6 +42,7 @@ def serve(service: Service, *, ready_fd: int | None = None, life_fd: int | None 
     except Exception:  # the process ends here, and the traceback says why
         logger.critical("the service failed and ends", exc_info=True)
         return FAILED
+    logger.info("ended in order")
     return DONE
 
 

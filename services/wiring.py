@@ -25,6 +25,7 @@ from services.doors.reports import ReportDoor
 from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.serving import Ready
+from services.tracing.switch import tracing
 from services.tuning import switch_often
 from services.waiting import ToldToStop, either, first_of, unless
 
@@ -55,20 +56,21 @@ async def run_writer(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
     dispatch, defaults = Dispatch(), Defaults()
     follower = Follower(defaults, log, codec())
     await until_there(follower.catch_up, stop)
-    async with connected(
-        doors, "writer", registry, dispatch.working, stop, dispatch.shards,
-        endpoints=command_endpoints(registry),
-    ) as nats:  # fmt: skip
-        shortcut = LedgersAtMarks(log, codec(), doors.database_url)
-        terms = Terms(log, codec(), shortcut, metrics, nats, dispatch, defaults)
-        shares = Shares(doors.database_url, KIND, SHARDS, "coordctl-writer shard")
-        following = asyncio.create_task(follower.run(stop))
-        door = CommandDoor(nats, dispatch, metrics)
-        await door.open()
-        await Holdings(shares, terms.serve, "shard").run(stop, ready)
-        await door.close()
-        await door.flush()
-        await following
+    with tracing("writer", wanted=doors.traces) as traces:
+        async with connected(
+            doors, "writer", registry, dispatch.working, stop, dispatch.shards,
+            endpoints=command_endpoints(registry),
+        ) as nats:  # fmt: skip
+            shortcut = LedgersAtMarks(log, codec(), doors.database_url)
+            terms = Terms(log, codec(), shortcut, metrics, nats, dispatch, defaults, traces)
+            shares = Shares(doors.database_url, KIND, SHARDS, "coordctl-writer shard")
+            following = asyncio.create_task(follower.run(stop))
+            door = CommandDoor(nats, dispatch, metrics)
+            await door.open()
+            await Holdings(shares, terms.serve, "shard").run(stop, ready)
+            await door.close()
+            await door.flush()
+            await following
     log.close()
 
 
@@ -78,12 +80,13 @@ async def run_relay(doors: Doors, stop: asyncio.Event, ready: Ready) -> None:
     from services.relay.relay import Relay
 
     log = await opened_log(doors, stop)
-    relay = Relay(log, doors.database_url, doors.nats_url, replicas=doors.stream_replicas)
-    registry = new_registry()
-    watch_relay(registry, relay)
-    async with reporting(doors, "relay", registry, lambda: relay.leading, lambda: relay.trouble):
-        ready()
-        await relay.run(stop)
+    with tracing("relay", wanted=doors.traces) as traces:
+        relay = Relay(log, doors.database_url, doors.nats_url, replicas=doors.stream_replicas, traces=traces)
+        registry = new_registry()
+        watch_relay(registry, relay)
+        async with reporting(doors, "relay", registry, lambda: relay.leading, lambda: relay.trouble):
+            ready()
+            await relay.run(stop)
     log.close()
 
 
@@ -97,26 +100,27 @@ async def run_projector(doors: Doors, stop: asyncio.Event, ready: Ready) -> None
 
     switch_often()
     log = await opened_log(doors, stop)
-    projector = Projector(log, codec(), doors.database_url, PROJECTIONS)
-    registry = new_registry()
-    watch_projector(registry, projector)
+    with tracing("projector", wanted=doors.traces) as traces:
+        projector = Projector(log, codec(), doors.database_url, PROJECTIONS, traces=traces)
+        registry = new_registry()
+        watch_projector(registry, projector)
 
-    def prepare() -> None:
-        with connected_to_tables(doors.database_url) as connection:
-            set_up(connection, PROJECTIONS)
+        def prepare() -> None:
+            with connected_to_tables(doors.database_url) as connection:
+                set_up(connection, PROJECTIONS)
 
-    await until_there(prepare, stop)
-    flag = Flag()
+        await until_there(prepare, stop)
+        flag = Flag()
 
-    def trouble() -> str:
-        return projector.standing.trouble or ""
+        def trouble() -> str:
+            return projector.standing.trouble or ""
 
-    async with reporting(doors, "projector", registry, lambda: not trouble(), trouble):
-        working = asyncio.ensure_future(asyncio.to_thread(projector.run, flag))
-        ready()
-        await first_of(working, stop)
-        flag.set()
-        await working
+        async with reporting(doors, "projector", registry, lambda: not trouble(), trouble):
+            working = asyncio.ensure_future(asyncio.to_thread(projector.run, flag))
+            ready()
+            await first_of(working, stop)
+            flag.set()
+            await working
     log.close()
 
 
@@ -130,11 +134,12 @@ async def run_gateway(
     data: Path | None = None,
     names: Sequence[str] = (),
     open_metrics: bool = False,
+    monitor_urls: Sequence[str] = (),
 ) -> None:
     """Serve HTTP from the start, and reads over NATS from when there is NATS.
 
-    `data` is where the tokens are, `names` the hosts it goes by beside its address. Raises
-    PublicWithoutTokens.
+    `data` is where the tokens are, `names` the hosts it goes by beside its address, `monitor_urls` where the
+    nats-servers' own monitoring answers. Raises PublicWithoutTokens.
     """
     from services.bus.link import Link
     from services.doors.endpoints import view_endpoints
@@ -143,6 +148,7 @@ async def run_gateway(
     from services.gateway.server import listening
     from services.gateway.tokens import is_loopback, opened
     from services.metrics import GatewayMetrics
+    from services.monitoring.system import sources_of
     from services.reading.reads import Reads, view_names
 
     registry = new_registry()
@@ -151,8 +157,9 @@ async def run_gateway(
     with Reads(doors.database_url) as reads:
         tokens = await asyncio.to_thread(opened, data, host)
         public = not (is_loopback(host) or open_metrics)
+        sources = sources_of(doors.database_url, link, monitor_urls, data)
         gateway = Gateway(
-            doors.database_url, reads, link, metrics, tokens, names=(host, *names), public=public
+            doors.database_url, reads, link, metrics, tokens, sources, names=(host, *names), public=public
         )
         async with listening(gateway.app(), host, port) as url:
             logger.info("listening on %s", url)

@@ -57,7 +57,7 @@ async def connect(url: str, name: str, *, actor: str | None = None, patient: boo
             connect_timeout=CONNECT_TIMEOUT_S,
             pending_size=PENDING_BYTES,
             error_cb=on_error(client),
-            reconnected_cb=client.denials.let_in,
+            reconnected_cb=on_return(client),
         )
     except NotAuthorized:
         with suppress(OSError, RuntimeError):  # the server has closed it already
@@ -81,6 +81,16 @@ def on_error(client: ForgivingClient) -> Callable[[Exception], Awaitable[None]]:
             logger.error("nats: %s", client.denials.shut_out(str(error)))
         else:
             logger.warning("nats: %s", str(error) or type(error).__name__)
+
+    return take
+
+
+def on_return(client: ForgivingClient) -> Callable[[], Awaitable[None]]:
+    """What to do when a connection that was lost is back."""
+
+    async def take() -> None:
+        logger.info("nats: connected again")
+        await client.denials.let_in()
 
     return take
 

@@ -7,6 +7,7 @@ wherever it is told could be made to publish an event in somebody's name.
 import asyncio
 import logging
 from collections import deque
+from time import perf_counter
 from uuid import uuid4
 
 from nats.aio.client import Client
@@ -77,20 +78,27 @@ class CommandDoor:
         except CoordError as error:
             self._metrics.refused("unreadable", error.code)
             self._reply(message, encode_error(error))
+            logger.debug("a command is unreadable: %s", error, extra=_sender(message, error))
         else:
             self._writer.submit(request)
 
     def _read(self, message: Msg) -> Request:
         """Raises the CoordError that says what is wrong with the message."""
+        began = perf_counter()
         address = parse_subject(message.subject)
         check_shard(message.subject)
         headers = message.headers
+
+        def answer(content: bytes) -> None:
+            self._metrics.answered(address.verb, perf_counter() - began)
+            self._reply(message, content)
+
         return Request(
             project=address.project,
             actor=address.actor,
             command=parse_command(address.verb, message.data),
             command_id=parse_id(headers, COMMAND_ID_HEADER) or uuid4().hex,
-            answer=lambda answer: self._reply(message, answer),
+            answer=answer,
             correlation_id=parse_id(headers, CORRELATION_HEADER),
             causation_id=parse_id(headers, CAUSATION_HEADER),
             traceparent=parse_trace(headers),
@@ -104,7 +112,10 @@ class CommandDoor:
         """Do nothing, and say so where the actor may listen; one that is no name has no such place."""
         inbox_of_actor = own_inbox(message)
         self._metrics.refused("unreadable", ForeignReplySubject.code)
-        logger.warning("a command is refused: its reply subject is not below %s", inbox_of_actor)
+        logger.warning(
+            "a command is refused: its reply subject is not below %s", inbox_of_actor,
+            extra=_sender(message, ForeignReplySubject),
+        )  # fmt: skip
         if may_answer(refusals := f"{inbox_of_actor}{REFUSALS}"):
             self._outbox.send(refusals, encode_error(ForeignReplySubject(inbox=f"{inbox_of_actor}>")))
 
@@ -112,6 +123,12 @@ class CommandDoor:
 def own_inbox(message: Msg) -> str:
     """What the reply subject of a command must start with: its actor is the fourth token."""
     return inbox(message.subject.split(".")[3])
+
+
+def _sender(message: Msg, refusal: CoordError | type[CoordError]) -> dict[str, str]:
+    """What a log says of a message that became no command."""
+    _, project, _, actor, context, verb = message.subject.split(".")
+    return {"project": project, "actor": actor, "command": f"{context}.{verb}", "code": refusal.code}
 
 
 class Dispatch:

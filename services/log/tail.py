@@ -80,6 +80,8 @@ class LogTail:
         if self._connection is None:
             self._connection = connect(self._url, impatient=True)
             self._connection.execute(f"LISTEN {CHANNEL}")  # before looking, so that nothing falls between
+            if self._delay_s != _FIRST_BACKOFF_S:
+                _log.info("listening to the log again")
         else:
             for note in self._connection.notifies(timeout=timeout_s, stop_after=1):
                 if note.payload.isdecimal():

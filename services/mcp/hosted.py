@@ -33,6 +33,7 @@ from services.mcp.past import Past
 from services.mcp.profiles import PROFILES
 from services.mcp.serving import server_of
 from services.reading.reads import Reads
+from services.tracing.current import current_trace
 from services.waiting import either
 
 IDLE_S = 1800.0
@@ -76,7 +77,7 @@ class GatewayLine:
         payload = msgspec.json.encode(fields)
         parse_command(verb, payload)
         subject = command_subject(self.project, self.actor, verb)
-        headers = {COMMAND_ID_HEADER: uuid4().hex}
+        headers = {COMMAND_ID_HEADER: uuid4().hex, **current_trace(verb)}
         answer = await self._asker.ask(subject, payload, headers, wait_s)
         self._seen = max(self._seen, answer.position)
         return answer.result

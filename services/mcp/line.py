@@ -19,7 +19,9 @@ from domain.errors import CoordError
 from services.bus.caller import Answer, Caller, parse_answer
 from services.bus.connection import connect
 from services.bus.link import disconnect
+from services.bus.wire import TRACE_HEADER
 from services.errors import TimedOut, Unavailable
+from services.tracing.current import current_trace
 
 Item = dict[str, Any]
 Heard = Callable[[str, bytes], Awaitable[None]]
@@ -84,11 +86,10 @@ class OwnLine:
             await disconnect(self._nats)
 
     async def ask(self, verb: str, fields: Mapping[str, Any], *, wait_s: float = 0.0) -> Item:
-        return self._saw(await self._caller.ask(verb, dict(fields), wait_s=wait_s))
-
-    async def ask_as(self, actor: str, verb: str, fields: Mapping[str, Any]) -> Item:
-        async with Caller(self._url, self.project, actor) as caller:
-            return self._saw(await caller.ask(verb, dict(fields)))
+        trace = current_trace(verb).get(TRACE_HEADER)
+        answer = await self._caller.ask(verb, dict(fields), wait_s=wait_s, traceparent=trace)
+        self._seen = max(self._seen, answer.position)
+        return answer.result
 
     async def read(self, view: str, **params: Any) -> list[Item]:
         for _ in range(READ_ATTEMPTS - 1):

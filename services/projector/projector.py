@@ -6,13 +6,15 @@ the notification that positions have moved.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from threading import Event as Flag
+from time import time_ns
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 from msgspec import Struct
@@ -34,6 +36,9 @@ from services.projector.stride import Pacer, Stride, begins_with_turn
 from services.projector.tables import Connection, Table, connected
 from services.projector.tracking import Tracked, advance, set_up, tracked
 from services.projector.write_behind import WriteBehind
+
+if TYPE_CHECKING:
+    from services.tracing.traces import Traces
 
 BATCH_EVENTS = 2_000
 
@@ -60,6 +65,13 @@ class Standing(Struct, frozen=True, kw_only=True):
     trouble: str | None = None
 
 
+class Work(Struct):
+    """What a projector has done since it began: events folded, and failures."""
+
+    events: int = 0
+    stops: int = 0
+
+
 class Projector:
     """Keeps projections up to date. Any number may run: they share them out among themselves, by groups.
 
@@ -76,6 +88,7 @@ class Projector:
         *,
         batch_events: int = BATCH_EVENTS,
         checkpoint_events: int = CHECKPOINT_EVENTS,
+        traces: "Traces | None" = None,
     ) -> None:
         self._log = log
         self._codec = codec
@@ -83,7 +96,9 @@ class Projector:
         self._projections = tuple(projections)
         self._batch_events = batch_events
         self._checkpoint_events = checkpoint_events
+        self._traces = traces
         self.standing = Standing()
+        self.work = Work()
 
     def run(self, stop: Flag) -> None:
         """Project until `stop` is set; when Postgres goes away, wait for it and go on."""
@@ -99,6 +114,7 @@ class Projector:
                     backoff_s = _FIRST_BACKOFF_S
                 _log.warning("projector stopped for %.1f s: %s", backoff_s, error)
                 self.standing = Standing(position=self.standing.position, trouble=str(error))
+                self.work.stops += 1
                 stop.wait(backoff_s)
                 backoff_s = min(2 * backoff_s, _LAST_BACKOFF_S)
 
@@ -128,13 +144,15 @@ class Projector:
             reader = stack.enter_context(ReadAhead(self._log, self._codec, self._batch_events))
             pacer = Pacer(self._log, self._codec, reading)
             session = _Session(
-                connection, reading, behind, reader, pacer, groups.projections, self._checkpoint_events
-            )
+                connection, reading, behind, reader, pacer, groups.projections, self._checkpoint_events,
+                self._traces,
+            )  # fmt: skip
             rebuilds = stack.enter_context(_Rebuilds(self._log, self._codec, self._url, session.stale()))
             while not stop.is_set() and groups.are_settled():
                 if rebuilds.have_finished() and session.settle():
                     session.refresh()
                 events = session.step()
+                self.work.events += events
                 self._report(session, events)
                 if events == 0 and session.settle():
                     if until_idle and not rebuilds.running:
@@ -146,6 +164,8 @@ class Projector:
         return False
 
     def _report(self, session: "_Session", events: int) -> None:
+        if self.standing.trouble is not None:
+            _log.info("the projector works again, from position %d on", session.position)
         lag_events = self._log.head() - session.position if events >= self._batch_events else 0
         self.standing = Standing(position=session.position, lag_events=lag_events, at=session.at)
 
@@ -165,6 +185,7 @@ class _Session:
         pacer: Pacer,
         projections: Sequence[Projection[Any]],
         checkpoint_events: int,
+        traces: "Traces | None",
     ) -> None:
         self.at: datetime | None = None
         self._writing = writing
@@ -173,6 +194,7 @@ class _Session:
         self._reader = reader
         self._pacer = pacer
         self._checkpoint_events = checkpoint_events
+        self._traces = traces
         self._projections = {projection.name: projection for projection in projections}
         self.refresh()
 
@@ -243,6 +265,7 @@ class _Session:
             return None
         group = {name: each for name, each in self._tracked.items() if each.position == position}
         done = self._pacer.stride(batch, position, end, made=self._mark)
+        began_ns = time_ns()
         try:
             work = self._fold(group, done)
         except psycopg.errors.UndefinedTable:  # somebody else has replaced it
@@ -254,7 +277,10 @@ class _Session:
         cut = foremost and done.end - done.mark >= self._checkpoint_events
         if not self.settle():
             return None
-        self._behind.put(lambda: self._write(group, done, work, cut=cut))
+        write: Callable[[], bool] = partial(self._write, group, done, work, cut=cut)
+        if self._traces is not None:
+            write = self._traces.folding(done.batch, group, done.end, began_ns, write)
+        self._behind.put(write)
         if cut:
             self._mark = done.end
         for name, each in group.items():

@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -22,11 +22,13 @@ from nats.js.errors import APIError, NotFoundError
 from domain.errors import CoordError
 from services.bus.connection import inbox_prefix, login, on_error
 from services.bus.nats_client import ForgivingClient
+from services.bus.wire import TRACE_HEADER
 from services.config import servers
 from services.log.codec import Row
 from services.relay.stream import POSITION, STREAM, SUBJECTS, headers_of, stream_config, subject_for
 
 WINDOW_EVENTS = 1_000
+UNTRACED: Mapping[int, str] = {}
 
 _ID, _AFTER_ID, _AFTER_SEQUENCE = "Nats-Msg-Id", "Nats-Expected-Last-Msg-Id", "Nats-Expected-Last-Sequence"
 _BATCH, _BATCH_SEQUENCE, _BATCH_COMMIT = "Nats-Batch-Id", "Nats-Batch-Sequence", "Nats-Batch-Commit"
@@ -125,10 +127,18 @@ class Publisher:
         if found != self._last:
             raise StreamChanged(stream=STREAM, found=found, expected=self._last)
 
-    async def publish(self, rows: Sequence[Row], previous: int) -> None:
-        """Append these events, which follow the one at position `previous`, and wait until all are stored."""
+    async def publish(
+        self, rows: Sequence[Row], previous: int, traceparents: Mapping[int, str] = UNTRACED
+    ) -> None:
+        """Append these events, which follow the one at position `previous`, and wait until all are stored.
+
+        `traceparents` are those of events that are published as part of a trace, by position.
+        """
         client = self._connection.client
         links = self._batch(rows) if self._replicated else self._chain(rows)
+        for row, link in zip(rows, links, strict=True) if traceparents else ():
+            if row[0] in traceparents:
+                link[TRACE_HEADER] = traceparents[row[0]]
         for row, link in zip(rows[:-1], links, strict=False):
             await client.publish(subject_for(row), row[4], headers=headers_of(row, previous) | link)
             previous = row[0]

@@ -15,7 +15,10 @@ import logging
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from time import perf_counter
+from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from nats.errors import Error as NatsError
 
 from domain.errors import CoordError
@@ -23,6 +26,9 @@ from services.log.codec import Row
 from services.log.event_log import EventLog, Leadership, LogTail
 from services.relay.publisher import Publisher, PublishRefused, StreamChanged, connected
 from services.relay.stream import POSITION, PREVIOUS, SEQUENCE, STREAM, SUBJECTS, subject_for, subject_of
+
+if TYPE_CHECKING:
+    from services.tracing.traces import Traces
 
 __all__ = ["POSITION", "PREVIOUS", "SEQUENCE", "STREAM", "SUBJECTS", "Relay", "subject_of"]
 
@@ -56,18 +62,37 @@ class LostLeadership(CoordError):
     retryable = True
 
 
+class Work(Struct):
+    """What a relay has done since it began: events and windows published, how long that took, failures."""
+
+    events: int = 0
+    windows: int = 0
+    seconds: float = 0.0
+    stops: int = 0
+
+
 class Relay:
     """Publishes the log to a stream. Any number may run: one works, and the others stand by to take over."""
 
-    def __init__(self, log: EventLog, url: str, nats_url: str, *, replicas: int = 1) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        url: str,
+        nats_url: str,
+        *,
+        replicas: int = 1,
+        traces: "Traces | None" = None,
+    ) -> None:
         self._log = log
         self._url = url
         self._nats_url = nats_url
         self._replicas = replicas
+        self._traces = traces
         self._position = 0
         self._published_at: datetime | None = None
         self._leading = False
         self._trouble = ""
+        self.work = Work()
 
     @property
     def position(self) -> int:
@@ -98,6 +123,7 @@ class Relay:
                 await self._lead(stop)
             except (CoordError, NatsError, OSError, TimeoutError) as error:
                 self._trouble = _told(error)
+                self.work.stops += 1
                 _log.warning("the relay stopped at position %d: %s", self._position, self._trouble)
                 if self._position != before:
                     delay_s = _FIRST_BACKOFF_S
@@ -118,6 +144,7 @@ class Relay:
             self._leading = True
             async with connected(self._nats_url) as connection:
                 publisher = Publisher(connection, self._replicas)
+                _log.info("this relay leads")
                 while not stop.is_set():
                     published = self._position
                     await self._resume(publisher)
@@ -160,11 +187,27 @@ class Relay:
         """Publish what the log has next, a window at most; returns how many events that were."""
         rows = await asyncio.to_thread(self._log.read, self._position, publisher.window_events)
         for window in _windows(rows):
-            await publisher.publish(window, self._position)
+            began = perf_counter()
+            await self._publish(publisher, window)
+            self._count(window, perf_counter() - began)
             self._position = window[-1][0]
             self._published_at = datetime.now(UTC)
-        self._trouble = ""
+        if self._trouble:
+            _log.info("the relay works again, from position %d on", self._position)
+            self._trouble = ""
         return len(rows)
+
+    async def _publish(self, publisher: Publisher, window: Sequence[Row]) -> None:
+        if self._traces is None:
+            await publisher.publish(window, self._position)
+            return
+        with self._traces.publishing(window) as traceparents:
+            await publisher.publish(window, self._position, traceparents)
+
+    def _count(self, window: Sequence[Row], seconds: float) -> None:
+        self.work.events += len(window)
+        self.work.windows += 1
+        self.work.seconds += seconds
 
     async def _idle(self, publisher: Publisher, leadership: Leadership, tail: LogTail) -> None:
         """Wait for events; when there are none for a while, look whether all is as it was left."""

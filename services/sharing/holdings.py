@@ -78,6 +78,8 @@ class Holdings:
                 logger.warning("cannot look after the %ss now: %s", self._noun, error)
             self._away = True
             return
+        if self._away:
+            logger.info("looking after the %ss again", self._noun)
         self._away = False
         self._tell(settled)
 

@@ -74,12 +74,15 @@ class Follower:
         """Follow until told to stop."""
         pause_s = FOLLOW_S
         while not await either(stop, pause_s):
-            pause_s = FOLLOW_S
             try:
                 await asyncio.to_thread(self.catch_up)
             except CoordError as error:
                 logger.warning("the system's settings cannot be followed now: %s", error)
                 pause_s = AWAY_WAIT_S
+                continue
+            if pause_s != FOLLOW_S:
+                logger.info("the system's settings are followed again")
+            pause_s = FOLLOW_S
 
     def catch_up(self) -> None:
         """Raises LogUnavailable."""

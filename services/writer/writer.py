@@ -39,6 +39,7 @@ from services.writer.defaults import Defaults
 from services.writer.estates import Estate, WholeLog
 from services.writer.inbox import ENDED, WRITER, Inbox
 from services.writer.requests import Request
+from services.writer.telling import fault, tell_due
 
 MAX_PARKED_REQUESTS = 10_000
 TICK_S = 0.1
@@ -196,8 +197,8 @@ class Writer:
             return self._library.turn(ledger, command, context)
         except CoordError:
             raise
-        except Exception as fault:  # nothing has changed yet
-            raise _internal(command, fault) from fault
+        except Exception as error:  # nothing has changed yet
+            raise fault(command, context, error) from error
 
     def _decide(self, book: Book, request: Request, batch: Batch, until: datetime | None = None) -> None:
         """Decide one request on its ledger and note its outcome; `until` is set if it has been waiting."""
@@ -258,10 +259,10 @@ class Writer:
             return execute(book.ledger, command, context)
         except Rejection:
             raise
-        except Exception as fault:
+        except Exception as error:
             if book.ledger.sequence != before:
                 raise  # the ledger is half changed: end this process, and the next one folds it from the log
-            raise _internal(command, fault) from fault
+            raise fault(command, context, error) from error
 
     def _store(self, book: Book, events: tuple[Event, ...], context: Context, batch: Batch) -> None:
         """Encode events that the ledger has applied; they are its last ones."""
@@ -340,6 +341,7 @@ class Writer:
             events = execute(book.ledger, command, context)
             self._store(book, events, context, batch)
             self._metrics.ticked(command.name, events)
+            tell_due(context, events)
             did = True
         return did
 
@@ -349,7 +351,8 @@ class Writer:
             answers = await self._in_committer(self._append, batch)
         except CoordError as error:
             if not self._estate.lost:  # whoever holds the estate tells of that once
-                logger.warning("commit of %d events failed: %s", len(batch.stored), error)
+                told = {"code": error.code}
+                logger.warning("commit of %d events failed: %s", len(batch.stored), error, extra=told)
             self._metrics.commit_failed(error.code)
             refuse_all([outcome.request for outcome in batch.outcomes], error)
             return error
@@ -362,7 +365,7 @@ class Writer:
         positions = batch.commit(self._estate)
         if positions:
             self._head = positions[-1]
-            self._metrics.committed(len(positions), perf_counter() - began, self._head)
+            self._metrics.committed(batch.stored, perf_counter() - began, self._head)
         return batch.answers(positions, self._head, self._log, self._codec, self._briefs)
 
     async def _start_anew(self, stop: asyncio.Event) -> None:
@@ -381,6 +384,7 @@ class Writer:
                 wait_s = min(wait_s * 2, MAX_REOPEN_WAIT_S)
             else:
                 self._inbox.reopen()
+                logger.info("the log can be used again")
                 return
 
     def _refuse_parked(self, why: str, what: str) -> None:
@@ -395,8 +399,3 @@ class Writer:
 
     async def _in_committer(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._committer, function, *arguments)
-
-
-def _internal(command: Command, fault: Exception) -> InternalError:
-    logger.error("deciding %s failed", command.name, exc_info=fault)
-    return InternalError(verb=command.name, kind=type(fault).__name__)

@@ -53,6 +53,7 @@ from coord.results import (
     Rows,
 )
 from coord.task import Task
+from coord.tracing import within
 
 __all__ = [
     "AgentExists",
@@ -105,4 +106,5 @@ __all__ = [
     "WrongState",
     "connect",
     "sync",
+    "within",
 ]

@@ -21,10 +21,11 @@ from coord.errors import Away, CoordError, LeaseLost, NotConfigured, Rejected, U
 from coord.events import Events
 from coord.leases import Keeper
 from coord.offers import Offers
-from coord.outbox import Outbox, Owner
+from coord.outbox import Outbox, Owner, Waiting
 from coord.results import Answer, Conflict, Enqueued, Offered, Planned, Rows
 from coord.sending import OnConflict, Sender
 from coord.task import Task
+from coord.tracing import HEADER, current, within
 from coord.work import CLAIM_WAIT_S, Work
 
 CLOSE_TIMEOUT_S = 10.0
@@ -53,6 +54,7 @@ class Client:
         stay: bool = False,
         outbox: Path | None = None,
         on_conflict: OnConflict | None = None,
+        traceparent: str | None = None,
     ) -> None:
         self.bus = bus
         self.project = project
@@ -67,6 +69,7 @@ class Client:
         self._outbox_path = outbox
         self._outbox: Outbox | None = None
         self._on_conflict = on_conflict
+        self._traceparent = traceparent
         self._sender: Sender | None = None
         self._works: list[Work] = []
         self._events: list[Events] = []
@@ -78,7 +81,7 @@ class Client:
         try:
             await self._open_bus()
             if self._outbox is not None:
-                self._sender = Sender(self._outbox, self.bus, self._send, self._on_conflict)
+                self._sender = Sender(self._outbox, self.bus, self._send_waiting, self._on_conflict)
                 self._start(self._sender.run())
             if self.persona is not None:
                 await self.spawn()
@@ -226,7 +229,7 @@ class Client:
                 )
             except Unavailable as error:
                 logger.info("%s waits in the outbox: %s", verb, error)
-        self._sender.add(verb, fields, command_id, datetime.now(UTC))
+        self._sender.add(verb, fields, command_id, datetime.now(UTC), self._trace())
         return Answer(command_id=command_id, in_outbox=True)
 
     async def ask(
@@ -243,7 +246,8 @@ class Client:
 
     async def beat(self) -> dict[str, int]:
         """A sign of life, which renews every lease; returns the tasks held and their fences."""
-        answer = await self.ask("agent.heartbeat", {})
+        with within(None):  # it is nobody's work
+            answer = await self.ask("agent.heartbeat", {})
         return {lease["task"]: lease["fence"] for lease in answer.result["leases"]}
 
     def next_offer(self) -> str | None:
@@ -270,16 +274,24 @@ class Client:
         *,
         when_away: bool = True,
     ) -> Answer:
+        trace = self._trace()
         reply = await self.bus.ask(
             f"coord.{self.project}.cmd.{self.agent}.{verb}",
             msgspec.json.encode({name: value for name, value in fields.items() if value is not None}),
-            {"Nats-Msg-Id": command_id},
+            {"Nats-Msg-Id": command_id, **({HEADER: trace} if trace else {})},
             wait_s=wait_s,
             patience_s=patience_s,
             when_away=when_away,
         )
         place = {"position": reply["position"], "sequence": reply.get("sequence")}
         return Answer(command_id=command_id, result=reply["result"], **place)
+
+    async def _send_waiting(self, waiting: Waiting) -> Answer:
+        with within(waiting.traceparent):
+            return await self._send(waiting.verb, waiting.fields, waiting.command_id)
+
+    def _trace(self) -> str | None:
+        return current(self._traceparent)
 
     async def _look(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         return (await self.view("handoffs", **params)).rows
@@ -350,13 +362,15 @@ def connect(
     stay: bool = False,
     outbox: str | Path | None = None,
     on_conflict: OnConflict | None = None,
+    traceparent: str | None = None,
 ) -> Client:
     """A session, as in `async with connect(…) as me`; not connected before it is entered.
 
     What is not given is read from COORD_NATS_URL, COORD_PROJECT, COORD_AGENT, COORD_PERSONA and
     COORD_CREDENTIALS (the path of an nkey seed file). With a `persona` the agent is spawned, and ended with
     the session if it was not there before, unless it is to `stay`. With an `outbox`, a file's path, commands
-    wait there while the bus is away. Raises NotConfigured.
+    wait there while the bus is away. `traceparent`, or the variable TRACEPARENT, names the span that commands
+    belong to which are in no other. Raises NotConfigured.
     """
     url = url or _told("COORD_NATS_URL", "url")
     project = project or _told("COORD_PROJECT", "project")
@@ -372,6 +386,7 @@ def connect(
         stay=stay,
         outbox=Path(outbox) if outbox is not None else None,
         on_conflict=on_conflict,
+        traceparent=traceparent or os.environ.get("TRACEPARENT"),
     )
 
 

@@ -37,6 +37,7 @@ class Waiting(Struct, frozen=True, tag="asked"):
     verb: str
     fields: dict[str, Any]
     asked_at: datetime
+    traceparent: str | None = None
 
 
 class Sent(Struct, frozen=True, tag="sent"):

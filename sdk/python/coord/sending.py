@@ -18,7 +18,7 @@ from coord.results import Answer, Conflict
 FIRST_BACKOFF_S = 0.2
 MAX_BACKOFF_S = 5.0
 
-Send = Callable[[str, dict[str, Any], str], Awaitable[Answer]]
+Send = Callable[[Waiting], Awaitable[Answer]]
 OnConflict = Callable[[Conflict], Awaitable[None] | None]
 logger = logging.getLogger("coord")
 
@@ -35,10 +35,12 @@ class Sender:
         self._emptied = asyncio.Event()
         self._backoff_s = FIRST_BACKOFF_S
 
-    def add(self, verb: str, fields: dict[str, Any], command_id: str, asked_at: datetime) -> None:
+    def add(
+        self, verb: str, fields: dict[str, Any], command_id: str, asked_at: datetime, trace: str | None
+    ) -> None:
         """Queue a command. Raises OutboxFull."""
         given = {name: value for name, value in fields.items() if value is not None}
-        self._outbox.add(Waiting(command_id, verb, given, asked_at))
+        self._outbox.add(Waiting(command_id, verb, given, asked_at, trace))
         self._emptied.clear()
         self._added.set()
 
@@ -64,7 +66,7 @@ class Sender:
                 continue
             try:
                 await self._bus.until_connected()
-                await self._send(waiting.verb, waiting.fields, waiting.command_id)
+                await self._send(waiting)
             except CoordError as error:
                 if error.retryable or not self._bus.connected:
                     await self._rest(error)

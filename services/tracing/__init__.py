@@ -1,0 +1,1 @@
+"""OpenTelemetry traces: one from an agent's command through its commit to relay and projectors. Optional."""

@@ -6,17 +6,22 @@ import secrets
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import coord
 import pytest
 from nats.aio.msg import Msg
+from opentelemetry.trace import NonRecordingSpan, use_span
 
 from services.bus.connection import connect
+from services.config import Doors
 from services.gateway.tokens import OPERATOR_FILE
 from services.relay.stream import POSITION
+from services.tracing.spans import parse
 from tests.acceptance.conftest import Shell
 from tests.acceptance.system import System, eventually, running
 from tests.conftest import temporary_data
+from tests.services.mcp_site import Site, call
 from tests.tracing.collector import Collector, collecting
 
 PROJECT = "novel"
@@ -126,6 +131,26 @@ def test_the_command_line_and_the_gateway_pass_the_trace_of_their_caller_on(
     assert gateway.getresponse().status == 200
     gateway.close()
     check(collector, span, "task.enqueue")
+
+
+def test_a_span_of_opentelemetry_is_passed_on_by_the_python_client_and_by_mcp(
+    system: System, collector: Collector
+) -> None:
+    async def asking() -> None:
+        with use_span(NonRecordingSpan(parse(client.traceparent))):
+            async with coord.connect(system.nats_url, project=PROJECT, agent="operator") as me:
+                await me.enqueue("Write act four")
+        state = system.state
+        doors = Doors(database_url=state["database_url"], nats_url=system.nats_url)
+        site = Site(doors, urlsplit(state["http_url"]).port or 0, system.data)
+        async with site.over_http(site.token("worker", PROJECT, "w2")) as worker:
+            with use_span(NonRecordingSpan(parse(mcp.traceparent))):
+                await call(worker, "add_task", title="Write act five")
+
+    client, mcp = Span(), Span()
+    asyncio.run(asking())
+    check(collector, client, "task.enqueue")
+    check(collector, mcp, "task.enqueue")
 
 
 def test_a_trace_that_is_not_sampled_leaves_no_span(system: System, collector: Collector) -> None:

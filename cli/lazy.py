@@ -15,7 +15,7 @@ Sections = Mapping[str, Mapping[str, str]]
 """Under each heading the commands, by name, and the modules that hold them."""
 
 
-_WITHOUT_JSON = {"serve", "completion"}
+_WITHOUT_JSON = {"serve", "completion", "top"}
 """What they print is no data."""
 
 

@@ -25,6 +25,7 @@ SECTIONS = {
     },
     "Learn": {"failure": "cli.failure", "estimate": "cli.estimate", "retro": "cli.retro"},
     "Look": {
+        "top": "cli.top",
         "events": "cli.events", "replay": "cli.replay", "projection": "cli.projection",
         "verify": "cli.verify",
     },

@@ -174,6 +174,17 @@ def cancel(context: Context, task: str, actor: str, reason: str | None) -> None:
     print_answer(context, answer, f"{task} is cancelled.", f"{task} was cancelled already.")
 
 
+@task.command()
+@click.argument("task", type=TASK)
+@click.option("--reason", help="Why its holder is to stop.")
+@acting
+@pass_context
+def requeue(context: Context, task: str, actor: str, reason: str | None) -> None:
+    """Take a task from whoever holds it and put it back into the queue; this costs no attempt."""
+    answer = ask(context, actor, "task.requeue", given(task=task, reason=reason))
+    print_answer(context, answer, f"{task} is back in the queue.", f"{task} was in the queue already.")
+
+
 @task.command(context_settings=NEGATIVE_NUMBERS)
 @click.argument("task", type=TASK)
 @click.argument("priority", type=PRIORITY)

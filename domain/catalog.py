@@ -23,6 +23,7 @@ from domain.tasks.commands import (
     ReleaseTask,
     ReportProgress,
     ReprioritizeTask,
+    RequeueTask,
     RetryTask,
     StartTask,
 )
@@ -33,7 +34,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     for command in (
         SpawnAgent, Heartbeat, Leave, TerminateAgent, DefinePersona,
         EnqueueTask, EnqueuePlan, ImportTasks, ClaimTask, StartTask, ReportProgress, CompleteTask,
-        CompleteTasks, FailTask, ReleaseTask, CancelTask, ReprioritizeTask, RetryTask,
+        CompleteTasks, FailTask, ReleaseTask, RequeueTask, CancelTask, ReprioritizeTask, RetryTask,
         InitiateHandoff, AcceptHandoff, RejectHandoff, CompleteHandoff,
         *get_args(SettingCommand), *get_args(LearningCommand), *get_args(ProjectCommand),
         *get_args(BookmarkCommand),

@@ -173,6 +173,15 @@ class ReleaseTask(Command, frozen=True, kw_only=True):
     reason: Text = ""
 
 
+class RequeueTask(Command, frozen=True, kw_only=True):
+    """Take a task from whoever holds it and put it back into the queue; this costs no attempt."""
+
+    name: ClassVar[str] = "task.requeue"
+
+    task: TaskId
+    reason: Text = ""
+
+
 class CancelTask(Command, frozen=True, kw_only=True):
     """Take a task out of the queue for good, also from whoever works on it."""
 
@@ -226,6 +235,7 @@ TaskCommand = (
     | CompleteTasks
     | FailTask
     | ReleaseTask
+    | RequeueTask
     | CancelTask
     | ReprioritizeTask
     | RetryTask

@@ -18,6 +18,7 @@ from domain.tasks.commands import (
     ReleaseTask,
     ReportProgress,
     ReprioritizeTask,
+    RequeueTask,
     RetryTask,
     StartTask,
     TaskCommand,
@@ -49,6 +50,8 @@ def decide(ledger: "Ledger", command: TaskCommand, context: Context) -> tuple[Ev
             return work.fail(ledger, command, context)
         case ReleaseTask():
             return work.release(ledger, command, context)
+        case RequeueTask():
+            return work.requeue(ledger, command, context)
         case CancelTask():
             return work.cancel(ledger, command, context)
         case ReprioritizeTask():

@@ -15,6 +15,7 @@ from domain.tasks.commands import (
     ReleaseTask,
     ReportProgress,
     ReprioritizeTask,
+    RequeueTask,
     RetryTask,
     StartTask,
 )
@@ -124,6 +125,15 @@ def fail(ledger: "Ledger", command: FailTask, context: Context) -> tuple[Event, 
 
 def release(ledger: "Ledger", command: ReleaseTask, context: Context) -> tuple[Event, ...]:
     task = held_by(ledger, context.actor, command.task, command.fence)
+    return let_go(ledger, task, command.reason)
+
+
+def requeue(ledger: "Ledger", command: RequeueTask, context: Context) -> tuple[Event, ...]:
+    task = _live(ledger, command.task, "claimed or in progress")
+    if task.status == "queued":
+        return ()
+    if task.status not in HELD:
+        raise WrongState(task=task.id, status=task.status, allowed="claimed or in progress")
     return let_go(ledger, task, command.reason)
 
 

@@ -49,6 +49,7 @@ MAY: Mapping[str, frozenset[Role]] = {
     "bookmark.set": _PLAN,
     "bookmark.remove": _PLAN,
     "task.import": _RULE,
+    "task.requeue": _RULE,
     "agent.terminate": _RULE,
     "setting.set": _RULE,
     "setting.unset": _RULE,

@@ -15,7 +15,6 @@ from msgspec import Struct
 from domain.errors import CoordError
 from services.bus.caller import Refused
 from services.mcp.line import Item, Line
-from services.mcp.past import Past
 from services.waiting import either
 
 BEATS_PER_LEASE = 3
@@ -55,9 +54,9 @@ class Held(Struct, frozen=True):
 class Desk:
     """What stays between one client's calls. Close it in the end."""
 
-    def __init__(self, line: Line, *, persona: str | None = None, past: Past | None = None) -> None:
+    def __init__(self, line: Line, *, persona: str | None = None, database_url: str | None = None) -> None:
         self.line = line
-        self.past = past
+        self.database_url = database_url
         self.persona = persona
         self.held: dict[str, Held] = {}
         self.offered: set[str] = set()

@@ -25,11 +25,9 @@ from services.bus.link import Link
 from services.bus.wire import COMMAND_ID_HEADER, command_subject, parse_command
 from services.errors import RETRY_AFTER_S
 from services.gateway.asking import Asker
-from services.gateway.denials import Forbidden
 from services.gateway.entry import Entry, Holder
 from services.mcp.desk import Desk
 from services.mcp.line import Heard, Item, Unsubscribe, listening
-from services.mcp.past import Past
 from services.mcp.profiles import PROFILES
 from services.mcp.serving import server_of
 from services.reading.reads import Reads
@@ -42,6 +40,9 @@ IDLE_S = 1800.0
 CLEAN_EVERY_S = 30.0
 START_TIMEOUT_S = 10.0
 MAX_DESKS = 1_000
+MAX_DESKS_PER_TOKEN = 20
+"""One for each project and persona that the holder of a token names."""
+
 MAX_BODY_BYTES = 256 * 1024
 DESK = "coord.desk"
 """Where a request's scope holds the session that it belongs to."""
@@ -51,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 class TooManySessions(CoordError):
     code = "busy"
-    says = "The gateway has {limit} MCP sessions, its limit; try again in {retry_after_s} s."
+    says = "There are {limit} MCP sessions already, the limit for {whom}; try again in {retry_after_s} s."
     retryable = True
 
 
@@ -64,7 +65,6 @@ class GatewayLine:
         self._entry = entry
         self.project = project
         self.actor = holder.actor
-        self.may_act_as_others = False
         self._holder = holder
         self._asker = asker
         self._reads = reads
@@ -81,9 +81,6 @@ class GatewayLine:
         answer = await self._asker.ask(subject, payload, headers, wait_s)
         self._seen = max(self._seen, answer.position)
         return answer.result
-
-    async def ask_as(self, actor: str, verb: str, fields: Mapping[str, Any]) -> Item:  # noqa: ARG002  # as any line has it
-        raise Forbidden(why=f"Over HTTP {self.actor} may not send {verb} as {actor}")
 
     async def read(self, view: str, **params: Any) -> list[Item]:
         asked = {**params, "min_position": self._seen}
@@ -112,7 +109,7 @@ class Hosting:
         self._asker = asker
         self._reads = reads
         self._link = link
-        self._past = Past(database_url)
+        self._database_url = database_url
         self._seats: dict[tuple[str, ...], _Seat] = {}
         self._stop = asyncio.Event()
         self._started = asyncio.Event()
@@ -151,11 +148,18 @@ class Hosting:
     def _seat(self, holder: Holder, project: str, persona: str) -> _Seat:
         key = (holder.token.id, holder.actor, project, persona)
         if key not in self._seats:
-            if len(self._seats) >= MAX_DESKS:
-                raise TooManySessions(limit=MAX_DESKS, retry_after_s=RETRY_AFTER_S)
+            self._make_room(holder)
             line = GatewayLine(self._entry, holder, project, self._asker, self._reads, self._link)
-            self._seats[key] = _Seat(Desk(line, persona=persona, past=self._past))
+            self._seats[key] = _Seat(Desk(line, persona=persona, database_url=self._database_url))
         return self._seats[key]
+
+    def _make_room(self, holder: Holder) -> None:
+        """Raises TooManySessions."""
+        own = sum(token == holder.token.id for token, *_ in self._seats)
+        if own >= MAX_DESKS_PER_TOKEN:
+            raise TooManySessions(limit=own, whom="one token", retry_after_s=RETRY_AFTER_S)
+        if len(self._seats) >= MAX_DESKS:
+            raise TooManySessions(limit=MAX_DESKS, whom="the gateway", retry_after_s=RETRY_AFTER_S)
 
     async def _run(self) -> None:
         """Run the servers until we close, and see to sessions that nobody calls; all in one task, as they

@@ -16,7 +16,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from domain.errors import CoordError
-from services.bus.caller import Answer, Caller, parse_answer
+from services.bus.caller import Caller, parse_answer
 from services.bus.connection import connect
 from services.bus.link import disconnect
 from services.bus.wire import TRACE_HEADER
@@ -45,14 +45,8 @@ class Line(Protocol):
     @property
     def actor(self) -> str: ...
 
-    @property
-    def may_act_as_others(self) -> bool: ...
-
     async def ask(self, verb: str, fields: Mapping[str, Any], *, wait_s: float = 0.0) -> Item:
         """The result of a command. Raises Refused, TimedOut or Unavailable."""
-
-    async def ask_as(self, actor: str, verb: str, fields: Mapping[str, Any]) -> Item:
-        """The result of a command in another's name, where that is allowed."""
 
     async def read(self, view: str, **params: Any) -> list[Item]:
         """The rows of a view, with all that this line did before. Raises Refused, TimedOut or Unavailable."""
@@ -67,7 +61,6 @@ class OwnLine:
     def __init__(self, url: str, project: str, actor: str) -> None:
         self.project = project
         self.actor = actor
-        self.may_act_as_others = True
         self._url = url
         self._caller = Caller(url, project, actor)
         self._nats: Client | None = None
@@ -120,10 +113,6 @@ class OwnLine:
     async def listen(self, heard: Heard) -> Unsubscribe:
         assert self._nats is not None, "use `async with`"
         return await listening(self._nats, self.project, heard)
-
-    def _saw(self, answer: Answer) -> Item:
-        self._seen = max(self._seen, answer.position)
-        return answer.result
 
 
 async def listening(nats: Client, project: str, heard: Heard) -> Unsubscribe:

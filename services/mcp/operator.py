@@ -1,30 +1,27 @@
 """What an operator does: settings, agents, tasks that are stuck, and the project as it was."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, field
 
-from domain.errors import CoordError, UnknownTask
+from domain.errors import CoordError
 from services.mcp import learning, planner, reading
 from services.mcp.desk import Desk
 from services.mcp.line import Item
-from services.mcp.past import NoPastHere, Past
 from services.mcp.planner import Changed, Listed
 from services.mcp.tool import Arguments, Reply, Tool
 from services.mcp.worker import ADD_TASK
 
+if TYPE_CHECKING:
+    from services.mcp.past import Past
+
 POINT = "a position, #sequence, ISO time, '5 minutes ago', a bookmark or now"
 
 
-class OnlyTheHolder(CoordError):
-    code = "not_permitted"
-    says = "Through this door a task is released by its holder alone; terminate {holder}, or cancel the task."
-
-
-class NotHeldByAnybody(CoordError):
-    code = "wrong_state"
-    says = "Nobody holds {task}; it is {status}."
+class NoPastHere(CoordError):
+    code = "no_past_here"
+    says = "The past can be read only where the database is: over the gateway's /mcp, or on its own machine."
 
 
 class Agents(Arguments, frozen=True, kw_only=True):
@@ -38,24 +35,15 @@ async def agents(desk: Desk, asked: Agents) -> Listed:
     return Listed(next="go on", items=[reading.short_agent(row) for row in rows], cursor=cursor)
 
 
-class Release(Arguments, frozen=True, kw_only=True):
+class Requeue(Arguments, frozen=True, kw_only=True):
     task: str
     reason: str = ""
 
 
-async def release(desk: Desk, asked: Release) -> Changed:
-    """In the holder's name, for a lease is the holder's to give back."""
-    rows = await desk.line.read("queue", entity=asked.task)
-    if not rows:
-        raise UnknownTask(task=asked.task)
-    row = rows[0]
-    if row["holder"] is None:
-        raise NotHeldByAnybody(task=asked.task, status=row["status"])
-    if not desk.line.may_act_as_others:
-        raise OnlyTheHolder(holder=row["holder"])
-    fields = {"task": asked.task, "fence": row["fence"], "reason": asked.reason}
-    await desk.line.ask_as(row["holder"], "task.release", fields)
-    return Changed(next="state: see how it stands", task=asked.task)
+async def requeue(desk: Desk, asked: Requeue) -> Changed:
+    answer = await desk.line.ask("task.requeue", {"task": asked.task, "reason": asked.reason})
+    unchanged = answer.get("unchanged", False)
+    return Changed(next="state: see how it stands", task=asked.task, unchanged=unchanged)
 
 
 class Terminate(Arguments, frozen=True, kw_only=True):
@@ -143,6 +131,7 @@ class Compare(Arguments, frozen=True, kw_only=True):
     left: Annotated[str, Meta(description=POINT)]
     right: str = "now"
     entity: str | None = None
+    cursor: str = ""
 
 
 class Compared(Reply, kw_only=True, omit_defaults=True):
@@ -151,22 +140,30 @@ class Compared(Reply, kw_only=True, omit_defaults=True):
     left: int = 0
     right: int = 0
     differences: list[Item] = field(default_factory=list)
+    cursor: str = ""
 
 
 async def compare(desk: Desk, asked: Compare) -> Compared:
+    offset = reading.offset_of(asked.cursor)
+    end = offset + reading.PAGE_ROWS
     past = past_of(desk)
     found = await asyncio.to_thread(
-        past.diff, desk.line.project, asked.left, asked.right, asked.entity, reading.PAGE_ROWS
+        past.diff, desk.line.project, asked.left, asked.right, asked.entity, end + 1
     )
-    told = "replay: look at either point"
-    return Compared(next=told, left=found["left"], right=found["right"], differences=found["differences"])
+    left, right, differences = found["left"], found["right"], found["differences"]
+    more = len(differences) > end
+    told = f"diff: more with this cursor and right={right}" if more else "replay: look at either point"
+    cursor = str(end) if more else ""
+    return Compared(next=told, left=left, right=right, differences=differences[offset:end], cursor=cursor)
 
 
-def past_of(desk: Desk) -> Past:
+def past_of(desk: Desk) -> "Past":
     """Raises NoPastHere."""
-    if desk.past is None:
+    if desk.database_url is None:
         raise NoPastHere
-    return desk.past
+    from services.mcp.past import Past  # it loads the database's client, which few sessions need
+
+    return Past(desk.database_url)
 
 
 OBSERVER: tuple[Tool, ...] = (
@@ -186,7 +183,7 @@ OPERATOR: tuple[Tool, ...] = (
     ADD_TASK,
     planner.CHANGE,
     Tool(
-        name="release", takes=Release, gives=Changed, run=release, changes=True, destroys=True,
+        name="requeue", takes=Requeue, gives=Changed, run=requeue, changes=True, destroys=True,
         says="Take a task from whoever holds it and put it back into the queue.",
     ),
     Tool(

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.catalog import EVENTS, upcast
-from domain.errors import CoordError
 from projections.words import words
 from services.log.codec import Codec
 from services.log.event_log import EventLog
@@ -19,11 +18,6 @@ from services.reading.points import parse_point, resolve
 from services.reading.travel import Travel
 
 Item = dict[str, Any]
-
-
-class NoPastHere(CoordError):
-    code = "no_past_here"
-    says = "The past can be read only where the database is: over the gateway's /mcp, or on its own machine."
 
 
 class Past:

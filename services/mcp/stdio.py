@@ -14,7 +14,6 @@ from mcp.server.stdio import stdio_server
 
 from services.mcp.desk import Desk
 from services.mcp.line import OwnLine
-from services.mcp.past import Past
 from services.mcp.serving import server_for
 
 
@@ -39,9 +38,8 @@ async def opened(
     nats_url: str, project: str, actor: str, persona: str, database_url: str | None
 ) -> AsyncIterator[Desk]:
     """A session of its own, ended in order."""
-    past = Past(database_url) if database_url else None
     async with OwnLine(nats_url, project, actor) as line:
-        desk = Desk(line, persona=persona, past=past)
+        desk = Desk(line, persona=persona, database_url=database_url)
         try:
             yield desk
         finally:

@@ -65,6 +65,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "task.complete_many": {"tasks": [{**_TASK}]},
     "task.fail": {**_TASK, "error": "no", "retryable": True},
     "task.release": {**_TASK, "reason": "later"},
+    "task.requeue": {"task": "t-1", "reason": "later"},
     "task.cancel": {"task": "t-1", "reason": "over"},
     "task.reprioritize": {"task": "t-1", "priority": 5},
     "task.retry": {"task": "t-1"},

@@ -198,7 +198,7 @@ def test_a_title_cannot_steer_a_terminal(shell: Shell, verb: tuple[str, ...]) ->
 def test_shells_complete_commands_and_options(shell: Shell, shell_name: str) -> None:
     assert "_COORDCTL_COMPLETE" in shell("completion", shell_name)
     asked = shell(_COORDCTL_COMPLETE="bash_complete", COMP_WORDS="coordctl task re", COMP_CWORD="2")
-    assert asked.split() == ["plain,release", "plain,reprioritize", "plain,retry"]
+    assert asked.split() == ["plain,release", "plain,reprioritize", "plain,requeue", "plain,retry"]
 
 
 def test_help_and_usage_load_no_server_library() -> None:

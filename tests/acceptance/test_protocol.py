@@ -180,6 +180,8 @@ async def everything(traffic: Traffic) -> None:
     moved = await ask("handoff.accept", "w2", handoff=taken["handoff"])
     await ask("handoff.complete", "w2", handoff=taken["handoff"])
     await ask("task.release", "w2", task="t1", fence=moved["fence"], reason="later")
+    await ask("task.claim", "w2", task="t1")
+    await ask("task.requeue", task="t1", reason="not now")
     (again,) = (await ask("task.claim", "w2", task="t1"))["tasks"]
     await ask("task.complete", "w2", task="t1", fence=again["fence"], result={"lines": 12})
     (last,) = (await ask("task.claim", "w2", task="t2"))["tasks"]

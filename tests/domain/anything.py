@@ -31,6 +31,7 @@ from domain.tasks.commands import (
     ReleaseTask,
     ReportProgress,
     ReprioritizeTask,
+    RequeueTask,
     Retry,
     RetryTask,
     StartTask,
@@ -310,6 +311,7 @@ ANY: Mapping[str, Callable[[Draw], Asked]] = {
         lambda draw, lease: FailTask(**lease, error=draw.text, retryable=draw.one(True, True, False))
     ),
     "task.release": _under_lease(lambda draw, lease: ReleaseTask(**lease, reason=draw.text)),
+    "task.requeue": lambda draw: ("operator", RequeueTask(task=draw.task, reason=draw.text)),
     "task.cancel": lambda draw: ("operator", CancelTask(task=draw.task, reason=draw.text)),
     "task.reprioritize": lambda draw: ("operator", ReprioritizeTask(task=draw.task, priority=draw.one(1, 2))),
     "task.retry": _retry,

@@ -41,6 +41,7 @@ from domain.tasks.commands import (
     ImportTasks,
     PlannedTask,
     ReprioritizeTask,
+    RequeueTask,
     RetryTask,
 )
 from domain.tasks.events import TaskClaimed
@@ -284,7 +285,7 @@ class Fleet(RuleBasedStateMachine):
         actor = known.to_agent if known is not None and known.to_agent and chance % 4 < 3 else name
         self.ask(actor, answer(handoff=handoff))
 
-    @rule(chance=CHANCE, verb=st.integers(0, 5), priority=st.integers(-2, 2))
+    @rule(chance=CHANCE, verb=st.integers(0, 6), priority=st.integers(-2, 2))
     def operate(self, chance: int, verb: int, priority: int) -> None:
         name = self.some_task(chance)
         dead = sorted(self.model.dead)
@@ -292,6 +293,8 @@ class Fleet(RuleBasedStateMachine):
             self.ask("operator", CancelTask(task=name))
         elif verb < 4:
             self.ask("operator", RetryTask(task=dead[chance % len(dead)] if dead and verb < 3 else name))
+        elif verb == 4:
+            self.ask("operator", RequeueTask(task=name))
         else:
             self.ask("operator", ReprioritizeTask(task=name, priority=priority))
 

@@ -39,6 +39,7 @@ VERBS = [
     "task.complete_many",
     "task.fail",
     "task.release",
+    "task.requeue",
     "task.cancel",
     "task.reprioritize",
     "task.retry",

@@ -17,6 +17,7 @@ from domain.tasks.commands import (
     ReleaseTask,
     ReportProgress,
     ReprioritizeTask,
+    RequeueTask,
     Retry,
     RetryTask,
     StartTask,
@@ -269,6 +270,17 @@ def test_a_released_task_returns_to_the_queue_at_no_cost() -> None:
     scenario = given(*HELD).when("a1", ReleaseTask(task="t1", fence=1, reason="not mine"))
     scenario.then(TaskReleased(task="t1", agent="a1", fence=1, reason="not mine"))
     assert scenario.when("a2", ClaimTask()).the(TaskClaimed).attempt == 1
+
+
+def test_a_task_can_be_taken_from_its_holder_and_queued_again() -> None:
+    scenario = given(*HELD).when("operator", RequeueTask(task="t1", reason="more urgent things"))
+    scenario.then(TaskReleased(task="t1", agent="a1", fence=1, reason="more urgent things"))
+    scenario.when("operator", RequeueTask(task="t1")).then()
+    scenario.when("a1", CompleteTask(task="t1", fence=1)).rejected(StaleFence, status="queued")
+    assert scenario.when("a2", ClaimTask()).the(TaskClaimed).attempt == 1
+    scenario.when("a2", CompleteTask(task="t1", fence=2))
+    scenario.when("operator", RequeueTask(task="t1")).rejected(WrongState, status="completed")
+    scenario.when("operator", RequeueTask(task="t9")).rejected(UnknownTask, task="t9")
 
 
 def test_a_cancelled_task_is_taken_from_its_holder_for_good() -> None:

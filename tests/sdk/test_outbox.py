@@ -172,6 +172,26 @@ def test_work_that_was_finished_offline_is_told_and_a_dead_fence_is_a_conflict(
     asyncio.run(run())
 
 
+def test_without_async_what_was_asked_offline_is_sent_too(
+    database_url: str, fresh_nats: EmbeddedNats, path: Path
+) -> None:
+    def story() -> None:
+        fresh_nats.stop()
+        with coord.sync.connect(fresh_nats.url, project="main", agent="a1", outbox=path) as me:
+            assert me.enqueue("Task t1", id="t1").in_outbox
+            assert me.waiting == 1
+            fresh_nats.start()
+            me.flush(PATIENCE_S)
+            assert (me.waiting, me.conflicts()) == (0, [])
+
+    async def run() -> None:
+        async with writing(database_url, fresh_nats.url) as log:
+            await asyncio.to_thread(story)
+            assert titles(log) == ["t1"]
+
+    asyncio.run(run())
+
+
 def test_a_command_that_was_sent_but_not_marked_is_done_once(
     database_url: str, fresh_nats: EmbeddedNats, path: Path
 ) -> None:

@@ -298,6 +298,34 @@ def test_events_are_told_from_any_position_without_gap_over_a_reconnect(
     asyncio.run(run())
 
 
+def test_an_event_that_was_not_heard_is_read_and_nothing_is_kept_for_who_stopped_listening(
+    system: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coord.events.RECHECK_S", 1_000.0)
+
+    async def run() -> None:
+        async with session(system, "gap", "a1", persona="writing") as me:
+            start = (await me.enqueue("t0", id="t0")).position
+            events = me.events(after=start)
+            await me.enqueue("t1", id="t1")
+            assert (await anext(events)).entity == "t1"
+            live = asyncio.ensure_future(anext(events))
+            await me.enqueue("t2", id="t2")
+            assert (await live).entity == "t2"
+            (listening,) = me._events
+            await me.bus.unsubscribe(listening._take)  # as when a server drops what it should deliver
+            await me.enqueue("t3", id="t3")
+            await until(me, "task.enqueued", "t3")
+            await me.bus.subscribe(listening._subject, listening._take)
+            await me.enqueue("t4", id="t4")
+            assert [(await anext(events)).entity for _ in range(2)] == ["t3", "t4"]
+            await events.aclose()
+            assert not me._events
+            assert listening._take not in me.bus._subjects
+
+    asyncio.run(run())
+
+
 def test_refusals_are_types_with_codes_and_facts(system: Services) -> None:
     async def run() -> None:
         async with session(system, "no", "op") as me:

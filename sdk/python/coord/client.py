@@ -6,7 +6,7 @@ Connects, keeps what is held alive, and sends what waits in the outbox. `connect
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from coord.events import Events
 from coord.leases import Keeper
 from coord.offers import Offers
 from coord.outbox import Outbox, Owner, Waiting
-from coord.results import Answer, Conflict, Enqueued, Offered, Planned, Rows
+from coord.results import Answer, Conflict, Enqueued, Event, Offered, Planned, Rows
 from coord.sending import OnConflict, Sender
 from coord.task import Task
 from coord.tracing import HEADER, current, within
@@ -72,7 +72,7 @@ class Client:
         self._traceparent = traceparent
         self._sender: Sender | None = None
         self._works: list[Work] = []
-        self._events: list[Events] = []
+        self._events: set[Events] = set()
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -128,15 +128,20 @@ class Client:
         reply = await self.bus.ask(f"coord.{self.project}.get.{name}", payload, wait_s=wait_s)
         return Rows(reply["position"], reply["result"])
 
-    def events(self, after: int = 0) -> Events:
+    async def events(self, after: int = 0) -> AsyncGenerator[Event, None]:
         """Every event of the project after a position of the log, and then each as it happens."""
 
         async def read(params: dict[str, Any]) -> list[dict[str, Any]]:
             return (await self.view("events", **params)).rows
 
         events = Events(self.bus, self.project, read, after)
-        self._events.append(events)
-        return events
+        self._events.add(events)
+        try:
+            async for event in events:
+                yield event
+        finally:
+            self._events.discard(events)
+            await events.aclose()
 
     def work(
         self,
@@ -221,7 +226,7 @@ class Client:
         """Send a command; with an outbox, keep it there while it cannot be sent, or others are before it."""
         command_id = command_id or uuid4().hex
         if self._sender is None or verb in NOW_ONLY:
-            return await self.ask(verb, fields, command_id=command_id, wait_s=wait_s, patience_s=patience_s)
+            return await self._send(verb, fields, command_id, wait_s, patience_s)
         if self.bus.connected and not self.waiting:
             try:
                 return await self._send(
@@ -232,17 +237,9 @@ class Client:
         self._sender.add(verb, fields, command_id, datetime.now(UTC), self._trace())
         return Answer(command_id=command_id, in_outbox=True)
 
-    async def ask(
-        self,
-        verb: str,
-        fields: dict[str, Any],
-        *,
-        command_id: str | None = None,
-        wait_s: float = 0.0,
-        patience_s: float = PATIENCE_S,
-    ) -> Answer:
+    async def ask(self, verb: str, fields: dict[str, Any], wait_s: float = 0.0) -> Answer:
         """Send a command whose answer is needed now. Raises Rejected or Unavailable."""
-        return await self._send(verb, fields, command_id or uuid4().hex, wait_s, patience_s)
+        return await self._send(verb, fields, uuid4().hex, wait_s)
 
     async def beat(self) -> dict[str, int]:
         """A sign of life, which renews every lease; returns the tasks held and their fences."""
@@ -339,7 +336,7 @@ class Client:
             await self.ask("agent.leave", {"reason": "its session ended"})
 
     async def _close(self) -> None:
-        for events in self._events:
+        for events in [*self._events]:
             await events.aclose()
         for task in self._background:
             task.cancel()

@@ -29,7 +29,7 @@ logger = logging.getLogger("coord")
 
 
 class Events:
-    """An async iterator; made by `Client.events`. It ends when it is closed."""
+    """An async iterator, which ends when it is closed; what `Client.events` gives."""
 
     def __init__(self, bus: Bus, project: str, read: Read, after: int) -> None:
         self._bus = bus

@@ -6,12 +6,12 @@ next call.
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from coord.client import Client
+from coord.client import CLOSE_TIMEOUT_S, Client
 from coord.client import connect as connect_async
 from coord.results import Answer, Completed, Conflict, Enqueued, Event, Failed, Offered, Planned, Rows
 from coord.task import Task as AsyncTask
@@ -28,6 +28,10 @@ class Loop:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="coord", daemon=True)
         self._thread.start()
+
+    @property
+    def closed(self) -> bool:
+        return self._loop.is_closed()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """What the coroutine returns; it is cancelled if this wait is interrupted."""
@@ -122,6 +126,9 @@ class Session:
                 yield self._loop.run(anext_of(events.__anext__))
         except StopAsyncIteration:
             return
+        finally:
+            if not self._loop.closed:
+                self._loop.run(events.aclose())
 
     def work(
         self,
@@ -140,6 +147,14 @@ class Session:
 
     def stop(self) -> None:
         self._client.stop()
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait in the outbox."""
+        return self._client.waiting
+
+    def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        self._loop.run(self._client.flush(timeout_s))
 
     def conflicts(self) -> list[Conflict]:
         return self._loop.run(_called(self._client.conflicts))
@@ -167,7 +182,7 @@ def connect(url: str | None = None, **options: Any) -> Iterator[Session]:
         loop.close()
 
 
-async def anext_of(step: Callable[[], Coroutine[Any, Any, T]]) -> T:
+async def anext_of(step: Callable[[], Awaitable[T]]) -> T:
     return await step()
 
 

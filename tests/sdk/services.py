@@ -1,42 +1,44 @@
-"""All of coordctl's services inside this process, in a thread of their own, on real servers."""
+"""All of coordctl's services inside this process, each to be stopped and started again, on real servers."""
 
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from services import wiring
 from services.access.registry import Registry
 from services.access.roles import Role
 from services.config import Doors
-from services.embedded.nats import EmbeddedNats, free_addresses
+from services.embedded.nats import EmbeddedNats
+from services.roster import SERVICES
+from tests.services.hosted import PATIENCE_S, free_port, hosted
 
 T = TypeVar("T")
-START_S = 60.0
-NAMES = ("writer", "relay", "projector", "gateway")
 
 
 class Services:
-    """Started and stopped one by one."""
+    """Started and stopped one by one, on a loop of their own."""
 
     def __init__(self, database_url: str, nats: EmbeddedNats, data: Path) -> None:
         self.nats = nats
         self.url = nats.url
         self.data = data
         self._doors = Doors(database_url=database_url, nats_url=nats.url)
-        self._port = int(free_addresses()[0].partition(":")[2])
+        self._port = free_port()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
-        self._running: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
+        self._running: dict[str, AbstractAsyncContextManager[int]] = {}
         self._thread.start()
 
     def start(self, *names: str) -> None:
-        self._run(self._start(names))
+        for name in names:
+            self._running[name] = hosted(self._doors, [name], port=self._port)
+            self._run(self._running[name].__aenter__())
 
     def stop(self, *names: str) -> None:
-        self._run(self._stop(names))
+        for name in names:
+            self._run(self._running.pop(name).__aexit__(None, None, None))
 
     def close(self) -> None:
         try:
@@ -54,23 +56,7 @@ class Services:
         return seed
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(START_S)
-
-    async def _start(self, names: tuple[str, ...]) -> None:
-        ready = []
-        for name in names:
-            stop, up = asyncio.Event(), asyncio.Event()
-            extra = {"port": self._port} if name == "gateway" else {}
-            running: Any = wiring.RUNS[name] if name != "gateway" else wiring.run_gateway
-            self._running[name] = stop, asyncio.ensure_future(running(self._doors, stop, up.set, **extra))
-            ready.append(up.wait())
-        await asyncio.gather(*ready)
-
-    async def _stop(self, names: tuple[str, ...]) -> None:
-        stopping = [self._running.pop(name) for name in names]
-        for stop, _ in stopping:
-            stop.set()
-        await asyncio.gather(*(task for _, task in stopping))
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_S)
 
 
 @contextmanager
@@ -78,7 +64,7 @@ def serving(database_url: str, nats: EmbeddedNats, data: Path) -> Iterator[Servi
     """A whole system, gone afterwards."""
     services = Services(database_url, nats, data)
     try:
-        services.start(*NAMES)
+        services.start(*SERVICES)
         yield services
     finally:
         services.close()

@@ -8,14 +8,15 @@ import pytest
 from services.config import Doors
 from services.embedded import EmbeddedPostgres
 from tests.conftest import running_nats, temporary_data, temporary_database
-from tests.services.mcp_site import Site, running_site
+from tests.services.hosted import hosted_in_a_thread
+from tests.services.mcp_site import Site
 
 
 @pytest.fixture(scope="session")
 def site(postgres_server: EmbeddedPostgres) -> Iterator[Site]:
     with temporary_data() as folder, running_nats(folder) as nats, temporary_database(postgres_server) as url:
         doors = Doors(database_url=url, nats_url=nats.url)
-        with running_site(doors, folder) as port:
+        with hosted_in_a_thread(doors, data=folder) as port:
             yield Site(doors, port, folder)
 
 

@@ -1,14 +1,11 @@
-"""A whole system in a thread of this process, clients of its MCP doors, and a model that reads only texts."""
+"""Clients of the MCP doors of a running system, and what a model reads of their answers."""
 
 import asyncio
 import json
 import os
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,16 +15,13 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp_types import CallToolResult
 
-from services import wiring
 from services.access.roles import Role
 from services.bus.caller import Caller
 from services.config import Doors
-from services.embedded.nats import free_addresses
 from services.gateway.tokens import Tokens
 from services.mcp.desk import Desk
 from services.mcp.serving import server_for
 from services.mcp.stdio import opened
-from services.roster import SERVICES
 
 MODES = ("legacy", "2026-07-28")
 """The handshake of 2025-11-25, and the protocol that has none."""
@@ -98,47 +92,6 @@ class Site:
         """A command beside MCP."""
         async with Caller(self.doors.nats_url, project, actor) as caller:
             return (await caller.ask(verb, fields)).result
-
-
-@contextmanager
-def running_site(doors: Doors, data: Path) -> Iterator[int]:
-    """All services, on a loop of their own in a thread; gives the gateway's port."""
-    started: Future[tuple[int, Callable[[], object]]] = Future()
-
-    async def run() -> None:
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        async with _services(doors, data) as port:
-            started.set_result((port, lambda: loop.call_soon_threadsafe(stop.set)))
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()), name="site")
-    thread.start()
-    port, stop = started.result(PATIENCE_S)
-    try:
-        yield port
-    finally:
-        stop()
-        thread.join(PATIENCE_S)
-
-
-@asynccontextmanager
-async def _services(doors: Doors, data: Path) -> AsyncIterator[int]:
-    port = int(free_addresses()[0].partition(":")[2])
-    stop, ready = asyncio.Event(), [asyncio.Event() for _ in SERVICES]
-    runs: dict[str, Any] = {
-        **wiring.RUNS, "gateway": partial(wiring.run_gateway, port=port, data=data)
-    }  # fmt: skip
-    running = [
-        asyncio.create_task(runs[name](doors, stop, event.set))
-        for name, event in zip(SERVICES, ready, strict=True)
-    ]
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            await asyncio.gather(*(event.wait() for event in ready))
-        yield port
-    finally:
-        stop.set()
-        await asyncio.gather(*running)
 
 
 def play(story: Coroutine[Any, Any, T]) -> T:

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from http.client import HTTPConnection
 from typing import Any
 
@@ -12,7 +10,6 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from domain.errors import CoordError
-from services import wiring
 from services.bus.caller import Caller
 from services.bus.connection import connect
 from services.bus.wire import MAX_PAYLOAD_BYTES
@@ -25,32 +22,10 @@ from services.gateway.exposition import expose, merge
 from services.health import health
 from services.reading.reads import Tally
 from services.roster import SERVICES
+from tests.services.hosted import hosted
 
 PROJECT = "novel"
 PATIENCE_S = 30
-
-
-@asynccontextmanager
-async def system(doors: Doors, *names: str) -> AsyncIterator[int]:
-    """These services in this process; gives the gateway's port."""
-    port = int(free_addresses()[0].partition(":")[2])
-    stop = asyncio.Event()
-    ready = [asyncio.Event() for _ in names]
-    runs: dict[str, Any] = {
-        **wiring.RUNS,
-        "gateway": lambda *arguments: wiring.run_gateway(*arguments, port=port),
-    }
-    services = [
-        asyncio.create_task(runs[name](doors, stop, event.set))
-        for name, event in zip(names, ready, strict=True)
-    ]
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            await asyncio.gather(*(event.wait() for event in ready))
-            yield port
-    finally:
-        stop.set()
-        await asyncio.gather(*services)
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
@@ -86,7 +61,7 @@ def test_all_parts_are_ready_and_the_metrics_tell_of_the_whole_system(
 ) -> None:
     async def story() -> None:
         doors = Doors(database_url=database_url, nats_url=fresh_nats.url)
-        async with system(doors, *SERVICES) as port:
+        async with hosted(doors) as port:
             async with Caller(fresh_nats.url, PROJECT, "operator") as caller:
                 await caller.ask("agent.spawn", {"agent": "a1", "persona": "plot"})
                 answer = await caller.ask("task.enqueue", {"title": "Outline act two"})
@@ -125,10 +100,10 @@ def test_readiness_names_the_part_that_is_down(
 
     async def story() -> None:
         doors = Doors(database_url=database_url, nats_url=fresh_nats.url)
-        async with system(doors, "gateway", "projector") as port:
+        async with hosted(doors, ["gateway", "projector"]) as port:
             assert "no writer answers" in (await until_down(port, "writer"))["writer"]
 
-            async with system(doors, "writer"):
+            async with hosted(doors, ["writer"]):
                 async with Caller(fresh_nats.url, PROJECT, "operator") as caller:
                     await caller.ask("task.enqueue", {"title": "Outline act two"})
                 assert "behind the log" in (await until_down(port, "relay"))["relay"]
@@ -147,7 +122,7 @@ def test_a_gateway_without_a_database_says_so_and_goes_on(nats_url: str) -> None
     async def story() -> None:
         nobody = free_addresses()[0]
         doors = Doors(database_url=f"postgresql://nobody@{nobody}/none", nats_url=nats_url)
-        async with system(doors, "gateway") as port:
+        async with hosted(doors, ["gateway"]) as port:
             assert set(await parts(port)) == {"postgres", "writer", "relay", "projector"}
             status, text = await get(port, "/metrics")
             assert status == 200
@@ -166,7 +141,7 @@ def test_reads_that_cannot_be_answered_are_refused_with_a_code_and_answered_only
 ) -> None:
     async def story() -> None:
         doors = Doors(database_url=database_url, nats_url=fresh_nats.url)
-        async with system(doors, "projector", "gateway"):
+        async with hosted(doors, ["projector", "gateway"]):
             client = await connect(fresh_nats.url, "test")
 
             async def code(view: str, payload: bytes) -> str:

@@ -1,25 +1,20 @@
-"""The gateway over HTTP on real services, which run in a thread, and a plain client of it."""
+"""The gateway over HTTP on real services, and a plain client of it."""
 
-import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from uuid import uuid4
 
 from msgspec import Struct
 
-from services import wiring
 from services.access.roles import Role
 from services.config import Doors
-from services.embedded.nats import free_addresses
 from services.gateway.tokens import OPERATOR_FILE, Tokens
+from tests.services.hosted import hosted_in_a_thread
 
 PATIENCE_S = 60
 SERVING = ("writer", "projector", "gateway")
@@ -113,36 +108,9 @@ def serving(
     database_url: str, nats_url: str, data: Path, names: Sequence[str] = SERVING, **more: Any
 ) -> Iterator[Web]:
     """These services in a thread of this process, and a client."""
-    port = int(free_addresses()[0].partition(":")[2])
     doors = Doors(database_url=database_url, nats_url=nats_url)
-    runs: dict[str, Any] = {
-        **wiring.RUNS, "gateway": partial(wiring.run_gateway, port=port, data=data, **more)
-    }  # fmt: skip
-    up: Future[Callable[[], None]] = Future()
-
-    async def live() -> None:
-        stop, ready = asyncio.Event(), [asyncio.Event() for _ in names]
-        running = [
-            asyncio.create_task(runs[name](doors, stop, event.set))
-            for name, event in zip(names, ready, strict=True)
-        ]
-        waiting = asyncio.gather(*(event.wait() for event in ready))
-        await asyncio.wait({waiting, *running}, return_when=asyncio.FIRST_COMPLETED)
-        if not waiting.done():
-            up.set_exception(RuntimeError(f"a service ended: {[task for task in running if task.done()]}"))
-        loop = asyncio.get_running_loop()
-        up.set_result(lambda: loop.call_soon_threadsafe(stop.set) and None)
-        await asyncio.gather(*running)
-
-    thread = Thread(target=asyncio.run, args=[live()], daemon=True)
-    thread.start()
-    end = up.result(PATIENCE_S)
-    try:
+    with hosted_in_a_thread(doors, names, data=data, **more) as port:
         yield Web(port, data)
-    finally:
-        end()
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
 
 
 class Stream:

@@ -4,8 +4,14 @@ import re
 from collections import Counter
 from pathlib import Path
 
-_DENIED = re.compile(r"nkey:(U[A-Z2-7]{55})\b.* - (?:Publish|Subscription|Authorization) Violation")
-_TURNED_AWAY = re.compile(r"authentication error - (?:Nkey \"(U[A-Z2-7]{55})\")?")
+_TOO_LARGE = "maximum (?:payload|control line) exceeded"
+_DENIED = re.compile(
+    r"(?<!\\)\"[^\"]*nkey:(U[A-Z2-7]{55})\" - "
+    rf"(?:(?:Publish|Subscription|Authorization) Violation|{_TOO_LARGE})"
+)
+"""What stands in quotes before is escaped by the server, a client's own name for one."""
+
+_TURNED_AWAY = re.compile(rf"(?:authentication error|{_TOO_LARGE})(?: - Nkey \"(U[A-Z2-7]{{55}})\")?")
 UNKNOWN = ""
 
 

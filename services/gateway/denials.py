@@ -63,6 +63,12 @@ class WrongMethod(CoordError):
     says = "This address takes {allowed}."
 
 
+class SlowBody(CoordError):
+    code = "slow_body"
+    says = "The body of the request was not there after {timeout_s} s; send the request again."
+    retryable = True
+
+
 class WrongMediaType(CoordError):
     code = "wrong_media_type"
     says = "Send the command as JSON, with the header `Content-Type: application/json`."

@@ -1,9 +1,11 @@
 """What every HTTP request passes before anything looks at it, whichever part of the gateway it is for.
 
 The name it was sent to (a page elsewhere can make a browser's DNS point here), the page it was sent from, the
-size of its body while that arrives, and no token in its URL. An ASGI middleware; touches nothing.
+size of its body and how long that takes to arrive, and no token in its URL. An ASGI middleware; touches
+nothing.
 """
 
+import asyncio
 import re
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -14,10 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.errors import CoordError
 from services.bus.wire import MAX_PAYLOAD_BYTES
 from services.errors import PayloadTooLarge
-from services.gateway.denials import CrossSite, TokenInUrl, UnknownHost
+from services.gateway.denials import CrossSite, SlowBody, TokenInUrl, UnknownHost
 from services.gateway.problems import problem
 from services.gateway.tokens import ISSUED
 
+BODY_TIMEOUT_S = 30.0
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 TOKEN_PARAMETERS = frozenset({"token", "access_token", "bearer", "authorization", "api_key"})
@@ -50,7 +53,7 @@ class Guard:
         answer = _Answer(send)
         try:
             self._check(scope, Headers(scope=scope))
-            await self._app(scope, _bounded(receive), answer.send)
+            await self._app(scope, _Body(receive).receive, answer.send)
         except CoordError as error:
             if answer.begun:
                 raise
@@ -85,19 +88,29 @@ class _Answer:
         await self._send(message)
 
 
-def _bounded(receive: Receive) -> Receive:
-    """The body as it arrives, as long as it is no longer than it may be. Raises PayloadTooLarge."""
-    size = 0
+class _Body:
+    """A request's body as it arrives: no longer than it may be, and no later."""
 
-    async def receiving() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > MAX_PAYLOAD_BYTES:
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._size = 0
+        self._complete = False
+        self._until_s = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
+
+    async def receive(self) -> Message:
+        """Raises PayloadTooLarge or SlowBody. After the body this waits for the client to go."""
+        if self._complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._until_s):
+                message = await self._receive()
+        except TimeoutError:
+            raise SlowBody(timeout_s=BODY_TIMEOUT_S) from None
+        self._complete = not message.get("more_body", False)
+        self._size += len(message.get("body", b""))
+        if self._size > MAX_PAYLOAD_BYTES:
             raise PayloadTooLarge(size=f"more than {MAX_PAYLOAD_BYTES}", limit=MAX_PAYLOAD_BYTES)
         return message
-
-    return receiving
 
 
 def _name(host: str) -> str:

@@ -20,7 +20,8 @@ from services.log.event_pages import told
 from services.waiting import either
 
 MAX_LISTENERS = 500
-MAX_QUEUE_EVENTS = 1_000
+MAX_QUEUE_EVENTS = 5_000
+MAX_QUEUE_BYTES = 32 * 1024 * 1024
 HEARTBEAT_S = 15.0
 CHECK_S = 1.0
 """How often a listener's token is looked at while nothing happens."""
@@ -53,12 +54,14 @@ class Listener:
     def __init__(self, project: str) -> None:
         self.project = project
         self._events: deque[Event] = deque()
+        self._waiting_bytes = 0
         self._woken = asyncio.Event()
         self._ended: CoordError | None = None
 
-    def put(self, event: Event) -> None:
+    def put(self, event: Event, size_bytes: int) -> None:
         """One that is not taken in time ends it."""
-        if len(self._events) >= MAX_QUEUE_EVENTS:
+        self._waiting_bytes += size_bytes
+        if len(self._events) >= MAX_QUEUE_EVENTS or self._waiting_bytes > MAX_QUEUE_BYTES:
             self.end(FellBehind())
         elif self._ended is None:
             self._events.append(event)
@@ -77,6 +80,7 @@ class Listener:
         self._woken.clear()
         taken = list(self._events)
         self._events.clear()
+        self._waiting_bytes = 0
         return taken
 
 
@@ -153,13 +157,13 @@ class Live:
             wanted = {listener.project for listener in self._listeners}
             for row in rows:
                 if row[1] in wanted:
-                    self._hand_on(row[1], told(row[0], row[2], row[3], row[4]))
+                    self._hand_on(row[1], told(row[0], row[2], row[3], row[4]), len(row[4]))
             position = rows[-1][0] if rows else position
 
-    def _hand_on(self, project: str, event: Event) -> None:
+    def _hand_on(self, project: str, event: Event, size_bytes: int) -> None:
         for listener in self._listeners:
             if listener.project == project:
-                listener.put(event)
+                listener.put(event, size_bytes)
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

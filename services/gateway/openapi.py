@@ -30,6 +30,7 @@ _WHY: Mapping[int, str] = {
     401: "There is no token, or it holds no more.",
     403: "The token is not for this project, its role not for this, or the request comes from another site.",
     404: "What is named does not exist.",
+    408: "The body did not arrive in time.",
     409: "Understood and refused: it does not fit what is true now. Nothing was changed.",
     413: f"The body has more than {MAX_PAYLOAD_BYTES} bytes.",
     415: "The body is not JSON.",
@@ -40,7 +41,7 @@ _WHY: Mapping[int, str] = {
     504: "No answer in time; send the same again under the same key to learn what became of it.",
 }
 _READS = (400, 401, 403, 404, 409, 413, 421, 429, 500, 503, 504)
-_SENDS = (*_READS, 415)
+_SENDS = (*_READS, 408, 415)
 
 
 @cache
@@ -242,7 +243,7 @@ def _refusal(status: int) -> Schema:
         "description": _WHY[status],
         "content": {MEDIA_TYPE: {"schema": reference(Problem.__name__)}},
     }
-    if status in (429, 503):
+    if status in (408, 429, 503):
         seconds = {"schema": {"type": "integer", "minimum": 1}, "description": "In seconds."}
         told["headers"] = {"Retry-After": seconds}
     return told

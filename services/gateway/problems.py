@@ -26,6 +26,7 @@ _CODES: Mapping[int, tuple[str, ...]] = {
         "unknown_view",
     ),
     405: ("wrong_method",),
+    408: ("slow_body",),
     409: (
         "agent_exists", "agent_limit_reached", "agent_terminated", "bookmark_limit_reached",
         "dependency_cycle", "handoff_not_yours", "handoff_open", "handoff_wrong_state", "inside_command",
@@ -52,6 +53,9 @@ _CODES: Mapping[int, tuple[str, ...]] = {
 STATUSES: Mapping[str, int] = {code: status for status, codes in _CODES.items() for code in codes}
 """The HTTP status of every code that a request over HTTP can meet."""
 
+_UNREAD = (408, 413)
+"""Statuses that are told while the rest of a body may still be coming: nobody waits for it."""
+
 RETRY_AFTER_S = 1.0
 """For a refusal that says try again, but not when."""
 
@@ -77,6 +81,8 @@ def problem(error: CoordError, headers: Mapping[str, str] | None = None) -> Resp
         more["Retry-After"] = str(max(math.ceil(told.retry_after), 1))
     if told.status == 401:
         more["WWW-Authenticate"] = 'Bearer realm="coordctl"'
+    if told.status in _UNREAD:
+        more["Connection"] = "close"
     body = msgspec.json.encode(told, enc_hook=str)
     return Response(body, told.status, headers=more, media_type=MEDIA_TYPE)
 

@@ -15,7 +15,8 @@ BACKLOG = 100
 MAX_CONNECTIONS = 1_000
 KEEP_ALIVE_S = 15
 STOP_TIMEOUT_S = 5
-
+STALLED_S = 60.0
+"""How long an answer may wait for a client that takes none of it; then the system ends the connection."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class _Server(uvicorn.Server):
 async def listening(app: Starlette, host: str, port: int) -> AsyncIterator[str]:
     """Serve the application for as long as the context lasts; gives its URL."""
     listener = socket.create_server((host, port), backlog=BACKLOG)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux; connections take it over from their listener
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STALLED_S * 1000))
     server = _Server(
         uvicorn.Config(
             forgiving(app), http="h11", ws="none", lifespan="off", log_config=None, log_level="warning",

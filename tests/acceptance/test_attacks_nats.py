@@ -9,10 +9,12 @@ import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import urlopen
 from uuid import uuid4
 
 import msgspec
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from domain.catalog import COMMANDS
 from domain.errors import CoordError
@@ -29,7 +31,7 @@ from services.errors import NotAuthorized, NotPermitted
 from services.files import write_private
 from services.prove.fuzz_wire import Wire
 from services.writer.shards import SHARDS, shard_of
-from tests.acceptance.system import System
+from tests.acceptance.system import System, eventually
 
 P, Q = f"p{uuid4().hex[:8]}", f"q{uuid4().hex[:8]}"
 SHARD = shard_of(P)
@@ -110,6 +112,18 @@ class Site:
         """How often the server says that it denied this identity something."""
         return violations(self.data)[self.registry.find(name).public_key]
 
+    def counted(self, code: str) -> float:
+        """How many commands the writer says that it refused with this code."""
+        with urlopen(f"{self.http_url}/metrics", timeout=WAIT_S) as answer:  # noqa: S310  # the gateway's own
+            families = text_string_to_metric_families(answer.read().decode())
+        return sum(
+            sample.value
+            for family in families
+            if family.name == "coordctl_commands"
+            for sample in family.samples
+            if sample.name.endswith("_total") and sample.labels["outcome"] == code
+        )
+
     async def ask(self, name: str, verb: str, project: str = P, **fields: Any) -> Answer:
         command_id = fields.pop("command_id", None)
         async with Caller(self.url(name), project, name) as caller:
@@ -189,9 +203,12 @@ def test_an_answer_goes_to_nobody_but_who_asked_and_nothing_is_done(site: Site) 
         await mallory.close()
         return attacks
 
+    before = site.counted("foreign_reply_subject")
     attacks = asyncio.run(story())
     show(attacks)
     assert {attack.code for attack in attacks} == {"foreign_reply_subject"}
+    wanted = before + len(attacks)
+    eventually(lambda: site.counted("foreign_reply_subject") == wanted, "the writer counts them")
 
 
 def test_what_is_anothers_in_the_log_stays_anothers(site: Site) -> None:
@@ -222,7 +239,12 @@ def test_what_is_anothers_in_the_log_stays_anothers(site: Site) -> None:
         await site.ask("bob", "task.complete", **stolen)
         return attacks
 
-    show(asyncio.run(story()))
+    before = site.counted("stale_fence")
+    attacks = asyncio.run(story())
+    show(attacks)
+    stolen = [attack for attack in attacks if attack.code == "stale_fence"]
+    assert len(stolen) == 4
+    eventually(lambda: site.counted("stale_fence") == before + len(stolen), "the writer counts them")
 
 
 def test_who_may_act_in_all_projects_reaches_no_shard_but_the_projects(site: Site) -> None:
@@ -237,6 +259,7 @@ def test_who_may_act_in_all_projects_reaches_no_shard_but_the_projects(site: Sit
     error = asyncio.run(story())
     show([Attack("a command to the wrong writer", error["code"], error["message"])])
     assert error["code"] == "wrong_shard"
+    eventually(lambda: site.counted("wrong_shard") >= 1, "the writer counts it")
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "service"])
@@ -338,7 +361,9 @@ def test_a_malformed_greeting_gets_nobody_in(site: Site, options: dict[str, Any]
         writer.close()
         return told
 
+    before = sum(violations(site.data).values())
     told = asyncio.run(story()).decode()
+    assert sum(violations(site.data).values()) == before + 1
     show([Attack(f"a greeting with {', '.join(options)}", "not_authorized", told.strip())])
     assert "-ERR" in told
     assert "PONG" not in told
@@ -353,9 +378,11 @@ def test_too_large_a_message_ends_the_connection_and_is_told(site: Site) -> None
         await wire.close()
         return "the connection stands" if answered else "the connection is ended"
 
+    before = site.denied("mallory")
     told = asyncio.run(story())
     show([Attack("a message of 100 MB", "max_payload", told)])
     assert told == "the connection is ended"
+    assert site.denied("mallory") == before + 1
 
 
 def test_every_command_has_its_roles() -> None:

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
+from time import sleep
 
 import jsonschema
 import pytest
@@ -10,13 +12,13 @@ import pytest
 from domain.catalog import COMMANDS
 from domain.errors import CoordError
 from services.embedded import EmbeddedPostgres
-from services.gateway import asking
+from services.gateway import asking, guard, live, server
 from services.gateway.openapi import document
 from services.gateway.problems import STATUSES
 from services.protocol.refusals import refusals
 from services.reading.reads import view_names
 from tests.conftest import running_nats, temporary_data, temporary_database
-from tests.services.web import Stream, Web, serving
+from tests.services.web import PATIENCE_S, Stream, Web, serving
 
 MEETS = {f"services.{name}" for name in ("errors", "gateway.denials", "gateway.live", "points", "reads")}
 
@@ -165,7 +167,67 @@ def test_a_stream_tells_the_past_then_the_present_and_is_resumed_without_gap_or_
     streams[1].close()
 
 
-def test_a_stream_ends_with_a_reason_when_its_token_is_revoked(web: Web) -> None:
+def flood(web: Web, plans: int) -> int:
+    """More than a connection's buffers hold; gives how many events that were."""
+    text = "x" * 100_000
+    tasks = [{"local": name, "title": "Scene", "description": text} for name in ("a", "b")]
+    for _ in range(plans):
+        assert web.post("task.plan", {"tasks": tasks}).status == 200
+    return plans * len(tasks)
+
+
+def test_who_does_not_keep_up_with_a_stream_is_told_and_goes_on_from_the_last_event(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "MAX_QUEUE_EVENTS", 3)
+    slow = Stream(web, f"/api/{web.project}/stream")
+    count = flood(web, 50)
+    seen = []
+    while "event" not in (told := slow.next()):
+        seen.append(int(told["id"]))
+    assert (told["event"], json.loads(told["data"])["code"]) == ("end", "fell_behind")
+    assert json.loads(told["data"])["retryable"] is True
+    assert slow.next() == {}
+    slow.close()
+    assert len(seen) < count
+    again = Stream(web, f"/api/{web.project}/stream", headers={"Last-Event-ID": str(seen[-1])})
+    seen += [int(again.next()["id"]) for _ in range(count - len(seen))]
+    assert seen == list(range(1, count + 1))
+    again.close()
+
+
+def test_who_takes_nothing_or_sends_nothing_is_cut_off(
+    database_url: str, nats_url: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "STALLED_S", 0.5)
+    monkeypatch.setattr(guard, "BODY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(live, "MAX_LISTENERS", 1)
+    with serving(database_url, nats_url, data) as web:
+        slow = HTTPConnection("127.0.0.1", web.port, timeout=PATIENCE_S)
+        slow.putrequest("POST", f"/api/{web.project}/task/claim")
+        for name, value in {"Authorization": f"Bearer {web.operator}", "Content-Length": "9"}.items():
+            slow.putheader(name, value)
+        slow.endheaders(b"{")
+        answer = slow.getresponse()
+        assert (answer.status, answer.getheader("Connection")) == (408, "close")
+        assert json.loads(answer.read())["code"] == "slow_body"
+        slow.close()
+
+        stalled = Stream(web, f"/api/{web.project}/stream")
+        flood(web, 50)
+        stream = f"/api/{web.project}/stream"
+        while (listening := Stream(web, stream)).answer.status != 200:  # while the other has the place
+            assert json.loads(listening.answer.read())["code"] == "too_many_listeners"
+            listening.close()
+            sleep(0.05)
+        listening.close()
+        stalled.close()
+
+
+def test_a_stream_ends_with_a_reason_when_its_token_is_revoked(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "CHECK_S", 0.1)
     token = web.token(role="observer")
     stream = Stream(web, f"/api/{web.project}/stream", token=token)
     assert stream.answer.status == 200

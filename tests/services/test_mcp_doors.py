@@ -11,6 +11,7 @@ from mcp import Client, MCPError
 from mcp.shared.subscriptions import ResourceUpdated
 from mcp_types import ResourceUpdatedNotification, TextResourceContents
 
+from services.mcp import hosted
 from tests.services.mcp_site import MODES, ROOT, Site, call, play, refused
 from tests.services.test_mcp import row_of, until
 
@@ -73,6 +74,24 @@ def test_over_http_nobody_is_let_in_without_a_token_that_holds(
         shown = site.token("worker", project, "w1") if token == "worker" else token
         with pytest.raises(BaseException) as failed:  # noqa: PT011  # the SDK groups what its tasks raise
             async with site.over_http(shown, "legacy", **headers):
+                pass
+        assert "MCPError" in repr(failed.value) or "HTTP" in repr(failed.value)
+
+    play(story())
+
+
+def test_one_token_has_a_bounded_number_of_sessions(
+    site: Site, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosted, "MAX_DESKS_PER_TOKEN", 1)
+
+    async def story() -> None:
+        token = site.token("observer", project, "v1")
+        for persona in ("plot", "plot"):
+            async with site.over_http(token, **{"Coord-Persona": persona}) as client:
+                await call(client, "state")
+        with pytest.raises(BaseException) as failed:  # noqa: PT011  # the SDK groups what its tasks raise
+            async with site.over_http(token, **{"Coord-Persona": "map"}):
                 pass
         assert "MCPError" in repr(failed.value) or "HTTP" in repr(failed.value)
 
@@ -143,7 +162,7 @@ def test_an_operator_mends_the_fleet_and_looks_back(site: Site, project: str) ->
             await call(operator, "add_task", title="Name the moons")
             task = (await call(worker, "claim", wait_s=5))["task"]
             await until(lambda: row_of(operator, task), lambda row: row["status"] == "claimed")
-            await call(operator, "release", task=task, reason="not now")
+            await call(operator, "requeue", task=task, reason="not now")
             assert "STOP" in (await call(worker, "state"))["alert"]
             await call(operator, "set_setting", key="max_agents", value=3)
             found = await until(

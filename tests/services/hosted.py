@@ -33,7 +33,7 @@ async def hosted(
     running = [
         asyncio.ensure_future(runs[name](doors, stop, up.set)) for name, up in zip(names, ready, strict=True)
     ]
-    waiting = asyncio.gather(*(up.wait() for up in ready))
+    waiting = asyncio.create_task(_all(ready))
     try:
         await asyncio.wait({waiting, *running}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
         assert waiting.done(), f"not all are ready: {running}"
@@ -42,6 +42,11 @@ async def hosted(
         waiting.cancel()
         stop.set()
         await asyncio.gather(*running)
+
+
+async def _all(events: Sequence[asyncio.Event]) -> None:
+    for event in events:
+        await event.wait()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ happens from `live`. Refusals are problems to scripts, and pages to people.
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -14,11 +15,10 @@ from urllib.parse import parse_qs, quote
 
 import msgspec
 from msgspec import Struct
-from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from domain.errors import CoordError
 from services.access.roles import EVERY, verbs_of
@@ -96,7 +96,7 @@ class Console:
         self._sessions = Sessions(tokens, entry)
         self._pages = Pages()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="console")
-        self.app = Starlette(routes=[*self._routes()])
+        self.app = Router(self._routes(), redirect_slashes=False)
 
     def close(self) -> None:
         self._readers.shutdown()
@@ -122,6 +122,7 @@ class Console:
         """The handler, its refusals told as the one who asks can read them; all of its answers counted."""
 
         async def told(request: Request) -> Response:
+            began = time.perf_counter()
             try:
                 response = await handler(request)
             except CoordError as error:
@@ -129,7 +130,7 @@ class Console:
                 response = self._refused(request, error)
             for name, value in HEADERS.items():
                 response.headers.setdefault(name, value)
-            self._metrics.requested(path, response.status_code)
+            self._metrics.requested(path, response.status_code, time.perf_counter() - began)
             return response
 
         return told

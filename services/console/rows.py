@@ -156,11 +156,10 @@ def timeline_rows(sight: Sight, given: Given, _: str) -> Variables:
 
 def settings(sight: Sight, _: Given, actor: str) -> Variables:
     """What holds in the project and for the one who looks, and what was changed last."""
-    rows = sight.view("settings", user=actor)
     return {
         "counts": sight.counts(),
-        "project_settings": [row for row in rows if row["scope"] != "user"],
-        "user_settings": [row for row in rows if row["scope"] == "user"],
+        "project_settings": sight.view("settings", scope="project"),
+        "user_settings": sight.view("settings", scope="user", user=actor),
         "changes": sight.view("setting_history", limit=SETTING_CHANGES),
         "actor": actor,
         "filters": {},

@@ -5,7 +5,7 @@ from the live tables, the past through `Travel`. Changes nothing.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
@@ -16,7 +16,7 @@ from msgspec import Struct
 from domain.catalog import EVENTS, upcast
 from domain.messages import Recorded
 from projections.agents import AGENTS
-from projections.framework import Projection
+from projections.framework import Key, Projection
 from projections.handoffs import HANDOFFS
 from projections.queue import QUEUE
 from projections.words import words
@@ -25,7 +25,8 @@ from services.log.event_log import EventLog
 from services.projector.tables import Connection, connected
 from services.reading.listing import query
 from services.reading.reads import Item, NotYetVisible, Reads, data_of
-from services.reading.travel import Travel
+from services.reading.replay import Rows
+from services.reading.travel import Point, Travel
 
 Counts = Mapping[str, Mapping[str, int]]
 """Of `agents`, `tasks` and `handoffs`: how many have a status."""
@@ -70,7 +71,7 @@ class Desk:
                 self.reads.wait_for(seen, VISIBLE_WAIT_S)
         moment = self.moment(project, as_of)
         with ExitStack() as stack:
-            yield Sight(self, project, moment, lambda: stack.enter_context(connected(self._url)))
+            yield Sight(self, project, moment, lambda: stack.enter_context(self._still()))
 
     def moment(self, project: str, as_of: int | None) -> Moment:
         """Raises UnknownSequence."""
@@ -88,18 +89,60 @@ class Desk:
         """The events of these sequences, in order; those that do not exist are left out."""
         return [self._codec.decode(row) for row in self.log.read_at(project, [*sequences])]
 
-    def travel(self, connection: Connection) -> Travel:
-        return Travel(self.log, self._codec, connection)
+    @contextmanager
+    def _still(self) -> Iterator["Still"]:
+        with connected(self._url) as connection, connection.transaction():
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield Still(self.log, self._codec, connection)
+
+
+class Still(Travel):
+    """Travel within one transaction: a page asks several things of one moment, and each is looked up once."""
+
+    def __init__(self, log: EventLog, codec: Codec, connection: Connection) -> None:
+        super().__init__(log, codec, connection)
+        self.connection = connection
+        self._points: dict[tuple[str, str, int], Point] = {}
+        self._changes: dict[str, tuple[Point, Rows, Rows]] = {}
+
+    def point(self, projection: Projection[Any], project: str, position: int) -> Point:
+        key = (projection.name, project, position)
+        if key not in self._points:
+            self._points[key] = super().point(projection, project, position)
+        return self._points[key]
+
+    def changed(self, point: Point, keys: Collection[Key] | None = None) -> Rows:
+        return super().changed(point, keys) if keys is not None else self.changes(point)[1]
+
+    def changes(self, point: Point) -> tuple[Rows, Rows]:
+        """The rows that changed since the mark: as they were there, and as they are now."""
+        name = point.table.projection.name
+        known = self._changes.get(name)
+        if known is None or known[0] is not point:
+            self._before: Rows = {}
+            after = super().changed(point)
+            known = self._changes[name] = (point, self._before, after)
+        return known[1:]
+
+    def marked(self, point: Point, keys: Collection[Key]) -> Rows:
+        rows = super().marked(point, keys)
+        self._before = dict(rows)
+        return rows
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        """All of it is one moment already."""
+        yield
 
 
 class Sight:
     """What there is to see of a project at a moment."""
 
-    def __init__(self, desk: Desk, project: str, moment: Moment, connect: Any) -> None:
+    def __init__(self, desk: Desk, project: str, moment: Moment, travel: Callable[[], Still]) -> None:
         self.project = project
         self.moment = moment
         self._desk = desk
-        self._connect = connect
+        self._begin = travel
 
     def view(self, view: str, **params: Any) -> list[Item]:
         """The rows of a view. Raises what Reads.read does."""
@@ -131,25 +174,17 @@ class Sight:
         return {kind: self._counted(projection) for kind, projection in _COUNTED.items()}
 
     @cached_property
-    def _connection(self) -> Connection:
-        connection: Connection = self._connect()
-        return connection
-
-    @cached_property
-    def _travel(self) -> Travel:
-        return self._desk.travel(self._connection)
+    def _travel(self) -> Still:
+        return self._begin()
 
     def _counted(self, projection: Projection[Any]) -> dict[str, int]:
         """The counts at the last mark, less the rows that changed since, more what those became."""
-        connection, counts = self._connection, Counter[str]()
-        with connection.transaction():
-            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            point = self._travel.point(projection, self.project, self.moment.position)
-            changed = self._travel.changed(point)
-            if point.source is not None and point.by_key is not None:
-                found = query(connection, projection, "counts", {"project": self.project}, point.source)
-                counts.update({row["status"]: row["count"] for row in found})
-                before = point.table.load(connection, [*changed], point.by_key)
-                counts.subtract(row.status for row in before.values())
-        counts.update(row.status for row in changed.values())
+        travel, counts = self._travel, Counter[str]()
+        point = travel.point(projection, self.project, self.moment.position)
+        if point.source is not None:
+            found = query(travel.connection, projection, "counts", {"project": self.project}, point.source)
+            counts.update({row["status"]: row["count"] for row in found})
+        before, after = travel.changes(point)
+        counts.subtract(row.status for row in before.values())
+        counts.update(row.status for row in after.values())
         return {status: count for status, count in counts.items() if count}

@@ -119,12 +119,16 @@ class Travel:
         wanted = {key for _, key, _ in touches} if keys is None else {*keys}
         if keys is not None:
             touches = [touch for touch in touches if touch[1] in wanted]
-        rows: Rows = {}
         added = projection.append_only and keys is None
-        if self._connection is not None and point.by_key is not None and not added:
-            rows = point.table.load(self._connection, wanted, point.by_key)
+        rows = {} if added else self.marked(point, wanted)
         projection.fold_into(rows, touches)
         return rows
+
+    def marked(self, point: Point, keys: Collection[Key]) -> Rows:
+        """Those of the rows of these keys that there were at the mark."""
+        if self._connection is None or point.by_key is None:
+            return {}
+        return point.table.load(self._connection, keys, point.by_key)
 
     def _all(self, point: Point) -> Rows:
         rows: Rows = {}

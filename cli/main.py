@@ -16,7 +16,7 @@ from domain.errors import CoordError
 SECTIONS = {
     "Run it": {
         "up": "cli.up", "down": "cli.up", "status": "cli.status", "doctor": "cli.status",
-        "serve": "cli.serve", "demo": "cli.demo", "bench": "cli.bench",
+        "console": "cli.console", "serve": "cli.serve", "demo": "cli.demo", "bench": "cli.bench",
         "prove": "cli.prove",
     },
     "Work": {

@@ -88,6 +88,7 @@ def doors_text(context: Context, state: "State") -> str:
         f"  NATS      {without_password(state.nats_url)}",
         f"  Postgres  {without_password(state.database_url)}",
         f"  HTTP      {state.http_url}  (/healthz /readyz /metrics)",
+        f"  Console   {state.http_url}/console  (`coordctl console --open` logs a browser in)",
         f"  Data      {data}",
         f"  Keys      {data / CREDENTIALS} holds whose key is whose; `coordctl access enroll` makes more",
         "  Stop      coordctl down",

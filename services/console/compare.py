@@ -29,6 +29,12 @@ _SINGULAR: Mapping[str, str] = {
     "personas": "persona",
     "bookmarks": "bookmark",
 }
+_FIRST = {"queue": 0, "handoffs": 1, "agents": 2}
+"""What people look for before all else."""
+
+_TOLD_FIELDS = 3
+"""How many fields a sentence names."""
+
 _DETAILED = frozenset({"task", "agent", "handoff"})
 
 
@@ -68,15 +74,16 @@ def compared(seen: Seen, params: Mapping[str, str]) -> Item:
     one, other = (_place(seen, params, name) for name in ("a", "b"))
     left, right = (Place(seen.project, seen.log.at_sequence(seen.project, each)) for each in (one, other))
     found = diff(seen.log, seen.codec, seen.connection, left, right, limit_rows=SHOWN_ROWS)
-    sections = [_section(view) for view in found.views if view.added or view.removed or view.changed]
+    views = sorted(found.views, key=lambda view: _FIRST.get(view.view, len(_FIRST)))
+    sections = [_section(view) for view in views if view.added or view.removed or view.changed]
     return {
         "a": _mark("A", one, found.last[0]),
         "b": _mark("B", other, found.last[1]),
         "events": abs(other - one),
         "forward": one <= other,
-        "turns": [_event(each) for each in found.turns],
+        "turned": [_event(each) for each in found.turns],
         "sections": sections,
-        "said": _said(found.views),
+        "said": _said(views),
     }
 
 
@@ -142,8 +149,10 @@ def _sentence(change: RowChange, name: str) -> str:
         return f"{name} {'is new' if place else 'is gone'}{': ' + told if told else ''}"
     if "status" in values:
         return f"{name} went from {values['status'][0]} to {values['status'][1]}"
-    fields = [each.field for each in fields_of(change)]
-    return f"{name} has another {', '.join(fields)}" if fields else f"{name} was touched"
+    fields = fields_of(change)
+    told = "; ".join(f"{each.field} {each.old} → {each.new}" for each in fields[:_TOLD_FIELDS])
+    more = len(fields) - _TOLD_FIELDS
+    return f"{name}: {told or 'touched'}" + (f"; and {more} more" if more > 0 else "")
 
 
 def _event(each: Happened) -> tuple[int, str, str]:

@@ -133,6 +133,7 @@ def _confirm(shown: Seen, params: Params, allowed: frozenset[str]) -> Item:
 
 _PARTS: Mapping[str, _Tell] = {
     "graph": _graph,
+    "plan-graph": _graph,
     "handoff-graph": _handoffs,
     "detail": _detail,
     "learned": _learned,

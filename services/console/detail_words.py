@@ -1,6 +1,6 @@
 """What is so of a thing, in a sentence, the facts beside it, and what differs in it. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ from projections.changes import RowChange
 from services.console.words import span
 
 Item = Mapping[str, Any]
+Said = Sequence[str | datetime | None]
+"""A sentence in parts; the times are shown as the reader's clock has them."""
 
 
 class Fact(Struct, frozen=True):
@@ -35,9 +37,9 @@ _UNSEEN = frozenset({"project", "brief", "last_command", "updated_at", "last_eve
 _LONGEST_CHARS = 300
 
 
-def said_of(kind: str, row: Item) -> str:
+def said_of(kind: str, row: Item) -> Said:
     """What stands at the top: how it is with a task, an agent or a handoff."""
-    return _SAID[kind](row)
+    return [part for part in _SAID[kind](row) if part]
 
 
 def task_facts(row: Item) -> list[Fact]:
@@ -134,68 +136,64 @@ def as_text(value: Any) -> str:
     return text if len(text) <= _LONGEST_CHARS else f"{text[:_LONGEST_CHARS]}…"
 
 
-def _task_said(row: Item) -> str:
+def _task_said(row: Item) -> Said:
     match row["status"]:
         case "queued":
-            return f"It can be claimed{_because(row['reason'])}."
+            return [f"It can be claimed{_because(row['reason'])}."]
         case "blocked":
             return _blocked(row)
         case "claimed":
-            return (
-                f"{row['holder']} holds it and has not begun, attempt {row['attempt']} of {_attempts(row)}."
-            )
+            return [f"{row['holder']} holds it and has not begun, {_tries(row)}."]
         case "in_progress":
             percent = "" if row["percent"] is None else f", {row['percent']} % done"
-            return f"{row['holder']} works on it, {_tries(row)}{percent}{_because(row['note'])}."
+            return [f"{row['holder']} works on it, {_tries(row)}{percent}{_because(row['note'])}."]
         case "completed":
-            by = f"{row['completed_by']} completed it" if row["completed_by"] else "It came in completed"
-            return f"{by} at {moment(row['finished_at'])}."
+            by = (
+                f"{row['completed_by']} completed it at "
+                if row["completed_by"]
+                else "It came in completed at "
+            )
+            return [by, row["finished_at"], "."]
         case "failed":
-            again = f"; it is tried again at {moment(row['retry_at'])}" if row["retry_at"] else ""
-            return f"The last attempt failed{_because(row['error'])}{again}."
+            again = ("; it is tried again at ", row["retry_at"]) if row["retry_at"] else ()
+            return [f"The last attempt failed{_because(row['error'])}", *again, "."]
         case "dead":
-            return f"It is dead after {row['failures']} failures{_because(row['reason'])}."
+            return [f"It is dead after {row['failures']} failures{_because(row['reason'])}."]
         case _:
-            return f"It was cancelled{_because(row['reason'])}."
+            return [f"It was cancelled{_because(row['reason'])}."]
 
 
-def _blocked(row: Item) -> str:
+def _blocked(row: Item) -> Said:
     if row["blocked_by"]:
-        return f"It waits for {', '.join(row['blocked_by'])}."
-    return f"It is not to run before {moment(row['run_after'])}." if row["run_after"] else "It waits."
+        return [f"It waits for {', '.join(row['blocked_by'])}."]
+    return ["It is not to run before ", row["run_after"], "."] if row["run_after"] else ["It waits."]
 
 
-def _agent_said(row: Item) -> str:
-    since = moment(row["since"])
+def _agent_said(row: Item) -> Said:
     if row["status"] == "terminated":
-        return f"It ended at {moment(row['terminated_at'])}{_because(row['reason'])}."
+        return ["It ended at ", row["terminated_at"], f"{_because(row['reason'])}."]
     silent = "It has fallen silent. " if row["status"] == "stale" else ""
     if row["doing"] is None:
-        return f"{silent}It holds no task, since {since}."
+        return [f"{silent}It holds no task, since ", row["since"], "."]
     others = len(row["tasks"]) - 1
     beside = f" and holds {others} more" if others else ""
-    return f"{silent}It is at {row['doing']} since {since}{beside}."
+    return [f"{silent}It is at {row['doing']} since ", row["since"], f"{beside}."]
 
 
-def _handoff_said(row: Item) -> str:
+def _handoff_said(row: Item) -> Said:
     to = row["to_agent"] or f"any agent of persona {row['to_persona']}"
     match row["status"]:
         case "initiated":
-            until = moment(row["expires_at"])
-            return f"{row['from_agent']} offers {row['task']} to {to}, who may answer until {until}."
+            offer = f"{row['from_agent']} offers {row['task']} to {to}, who may answer until "
+            return [offer, row["expires_at"], "."]
         case "accepted":
-            return f"{to} took {row['task']} over from {row['from_agent']} and is at it."
+            return [f"{to} took {row['task']} over from {row['from_agent']} and is at it."]
         case "rejected":
-            return f"{row['answered_by']} declined it{_because(row['note'])}."
+            return [f"{row['answered_by']} declined it{_because(row['note'])}."]
         case "completed":
-            return f"{to} finished what {row['from_agent']} had begun{_because(row['note'])}."
+            return [f"{to} finished what {row['from_agent']} had begun{_because(row['note'])}."]
         case _:
-            return f"Nobody takes it any more{_because(row['note'])}."
-
-
-def moment(time: datetime | None) -> str:
-    """To the second, in UTC."""
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else "no time"
+            return [f"Nobody takes it any more{_because(row['note'])}."]
 
 
 def _tries(row: Item) -> str:
@@ -225,7 +223,7 @@ def _telling(facts: tuple[Fact, ...]) -> Iterator[Fact]:
             yield fact
 
 
-_SAID: Mapping[str, Callable[[Item], str]] = {
+_SAID: Mapping[str, Callable[[Item], Said]] = {
     "task": _task_said,
     "agent": _agent_said,
     "handoff": _handoff_said,

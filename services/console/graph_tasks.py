@@ -73,9 +73,8 @@ def drawn(seen: Seen, asked: Chosen) -> Drawn:
     waits = {task: row["depends_on"] for task, row in found.tasks.items()}
     is_open = {task: row["status"] in OPEN for task, row in found.tasks.items()}
     graph = laid_out(waits, is_open, _weights(seen, found.tasks))
-    return Drawn(
-        chosen=asked, graph=graph, tasks=found.tasks, more=found.more, choices=_choices(found.tasks.values())
-    )
+    near = found.tasks.values() or seen.view("queue", limit=MAX_OPEN_TASKS)
+    return Drawn(chosen=asked, graph=graph, tasks=found.tasks, more=found.more, choices=_choices(near))
 
 
 def _found(seen: Seen, asked: Chosen) -> _Found:

@@ -189,7 +189,7 @@ def test_handoffs_are_a_graph(now: Look, played: Played) -> None:
 
 def test_a_task_tells_its_story_and_why(now: Look, played: Played) -> None:
     told = now.part("detail", of="task:t-draft")
-    assert told["said"] == "a2 holds it and has not begun, attempt 1 of 3."
+    assert told["said"] == ["a2 holds it and has not begun, attempt 1 of 3."]
     lines = {line.event: line for line in told["story"].lines}
     assert list(lines) == [
         "task.enqueued", "task.queued", "task.claimed", "task.started", "handoff.initiated",
@@ -207,7 +207,7 @@ def test_a_task_tells_its_story_and_why(now: Look, played: Played) -> None:
 def test_a_task_of_the_past_is_as_it_was_and_nothing_can_be_done_to_it(now: Look, played: Played) -> None:
     then = at(now, played.at["planned"])
     told = then.part("detail", of="task:t-draft")
-    assert told["said"] == "It waits for t-outline."
+    assert told["said"] == ["It waits for t-outline."]
     assert [line.event for line in told["story"].lines] == ["task.enqueued"]
     assert (told["actions"], told["story"].earlier) == ([], None)
     assert "nothing can be done to the past" in then.html
@@ -223,7 +223,7 @@ def test_agents_handoffs_and_events_have_details(now: Look, played: Played) -> N
     assert [action.verb for action in agent["actions"]] == ["agent.terminate"]
 
     handoff = now.part("detail", of=f"handoff:{played.handoff}")
-    assert handoff["said"] == "a2 took t-draft over from a1 and is at it."
+    assert handoff["said"] == ["a2 took t-draft over from a1 and is at it."]
     assert handoff["long"]["goal"] == "an <end>"
     assert "an &lt;end&gt;" in now.html
 

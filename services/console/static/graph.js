@@ -7,19 +7,19 @@ import { fetchJson, fetchPart, go, morph, state } from "./console.js";
 import { oneAtATime, script } from "./load.js";
 
 const D3 = "./vendor/d3/d3.min.js";
-const PARTS = new Set(["graph", "handoff-graph"]);
+const PARTS = { graph: "plan-graph", "handoff-graph": "handoff-graph" };
 const NARROWING = ["plan", "parent", "task", "distance"];
 
 const BOX = { width: 190, height: 44, column: 250, row: 60, margin: 12 };
 const LANE = { row: 46, radius: 8, margin: 26, least: 300, label: 15 };
-const ZOOMS = [0.35, 0.5, 0.7, 1, 1.4];
+const ZOOM = { step: 1.3, least: 0.25, most: 2, readable: 0.62 };
 const TITLE_CHARS = 25;
 
 const drawings = { plan: drawPlan, handoffs: drawHandoffs };
 
 const refresh = oneAtATime(async () => {
   for (const place of document.querySelectorAll("[data-part]")) {
-    if (PARTS.has(place.dataset.part)) await fill(place);
+    if (PARTS[place.dataset.part]) await fill(place);
   }
   for (const place of document.querySelectorAll("[data-graph]")) {
     try {
@@ -40,7 +40,7 @@ refresh();
 
 async function fill(place) {
   try {
-    morph(place, await fetchPart(place.dataset.part, narrowing()));
+    morph(place, await fetchPart(PARTS[place.dataset.part], narrowing()));
   } catch (error) {
     place.replaceChildren(told(error));
   }
@@ -360,8 +360,9 @@ function zoomer(place) {
     button.textContent = text;
     button.setAttribute("aria-label", label);
     button.addEventListener("click", () => {
-      const at = ZOOMS.indexOf(Number(place.dataset.zoom)) + change;
-      place.dataset.zoom = ZOOMS[Math.min(Math.max(at, 0), ZOOMS.length - 1)];
+      const zoom = Number(place.dataset.zoom) * ZOOM.step ** change;
+      place.dataset.zoom = Math.min(Math.max(zoom, ZOOM.least), ZOOM.most);
+      place.dataset.zoomed = "yes";
       resize(place);
     });
     bar.append(button);
@@ -369,10 +370,11 @@ function zoomer(place) {
   return bar;
 }
 
-/** As large as it is, or if that is far too wide to be seen, smaller. */
+/** As large as it is, or if that is too wide, so small as it can still be read; unless somebody chose. */
 function sized(place, canvas, width, height) {
   canvas.attr("viewBox", `0 0 ${width} ${height}`);
-  place.dataset.zoom ??= [...ZOOMS].reverse().find((zoom) => zoom <= 1 && width * zoom <= 1.5 * place.clientWidth) ?? 0.7;
+  const fits = Math.min((place.clientWidth - 4) / width, 1);
+  if (!place.dataset.zoomed) place.dataset.zoom = Math.max(fits, ZOOM.readable);
   resize(place);
 }
 

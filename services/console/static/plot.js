@@ -87,9 +87,16 @@ function figure(value) {
   return value === null || value === undefined ? "–" : String(Math.round(value * 100) / 100);
 }
 
+/** The page's colours as a canvas can take them: of the scheme that holds now. */
 function colours(place) {
-  const style = getComputedStyle(place);
-  return ["--muted", "--line", "--accent", "--muted", "--warn"].map((name) => style.getPropertyValue(name).trim());
+  const probe = document.createElement("span");
+  place.append(probe);
+  const found = ["--muted", "--line", "--accent", "--muted", "--warn"].map((name) => {
+    probe.style.color = `var(${name})`;
+    return getComputedStyle(probe).color;
+  });
+  probe.remove();
+  return found;
 }
 
 function spoken({ points, factor }) {

@@ -34,6 +34,21 @@ def record(context: Context, /, actor: str, **fields: Any) -> None:
     print_answer(context, answer, f"Failure {answer.result['id']} is recorded.")
 
 
+@failure.command()
+@click.argument("text")
+@click.option("--limit", type=click.IntRange(1, 100), default=5, show_default=True, help="How many at most.")
+@pass_context
+def similar(context: Context, text: str, limit: int) -> None:
+    """Ask whether something like TEXT was tried before and failed: by meaning, and by the words of it.
+
+    For example: coordctl failure similar "tell the second act by turns"
+    """
+    from cli.recalling import FAILURES, print_failures, recall
+
+    found = recall(context, text=text, source=FAILURES, limit=limit)
+    print_failures(context, found, "Nothing like this is known to have failed.")
+
+
 @failure.command("list")
 @click.option("--feature", help="Only those at this feature.")
 @click.option("--task", type=TASK, help="Only those in this task.")

@@ -23,7 +23,10 @@ SECTIONS = {
         "agent": "cli.agent", "persona": "cli.persona", "task": "cli.task", "handoff": "cli.handoff",
         "setting": "cli.setting",
     },
-    "Learn": {"failure": "cli.failure", "estimate": "cli.estimate", "retro": "cli.retro"},
+    "Learn": {
+        "failure": "cli.failure", "estimate": "cli.estimate", "retro": "cli.retro",
+        "memory": "cli.memory", "recall": "cli.recall",
+    },
     "Look": {
         "top": "cli.top",
         "events": "cli.events", "replay": "cli.replay", "projection": "cli.projection",

@@ -29,7 +29,7 @@ UNSEEN = {"project", "brief", "last_command"}
 
 _PROSE = {
     "title", "words", "reason", "meaning", "definition", "capabilities", "approach", "why", "lesson",
-    "feature", "surprises", "would_change", "new_patterns", "value", "old", "new", "blocked_by",
+    "feature", "text", "surprises", "would_change", "new_patterns", "value", "old", "new", "blocked_by",
 }  # fmt: skip
 """Columns of any length."""
 

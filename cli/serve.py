@@ -11,7 +11,7 @@ from cli.context import Context, pass_context
 from services.roster import SERVICES
 
 UNAVAILABLE = 5
-NICENESS = {"writer": 3, "relay": 3}
+NICENESS = {"writer": 3, "relay": 3, "recall": 5}
 """Who gives way when the processors are full: else the projector, which has the most work to do for an event,
 falls ever further behind the writer that makes them."""
 
@@ -60,6 +60,11 @@ def serve(
             run, host=host, port=config.http_port or 0, data=config.data, names=names,
             open_metrics=open_metrics, monitor_urls=config.nats_monitor_urls,
         )  # fmt: skip
+    if service == "recall":
+        from services.recall.choice import chosen
+
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # more of them only wait for each other
+        run = partial(run, choice=chosen(os.environ))
     sys.exit(serving.serve(run, ready_fd=ready_fd, life_fd=life_fd))
 
 

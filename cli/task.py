@@ -12,6 +12,7 @@ from cli import work
 from cli.context import Context, pass_context
 from cli.options import NEGATIVE_NUMBERS, acting, given, paged, searched
 from cli.output import heading, print_answer, print_item, print_json, print_table
+from cli.recalling import similar_failures, warn_of
 from cli.session import ask, read
 from cli.types import DURATION, JSON, JSON_OR_TEXT, KEY, MOMENT, NAME, PRIORITY, TASK, ParamType
 from cli.views import COLUMNS, for_people, list_view
@@ -97,6 +98,7 @@ def add(
     own = given(id=task_id, type=task_type, input=input_, run_after=run_after, retry=retry or None, **fields)
     answer = ask(context, actor, "task.enqueue", own)
     print_answer(context, answer, f"{answer.result['task']} is {answer.result['status']}.")
+    warn_of(similar_failures(context, fields["title"], fields["description"] or ""))
 
 
 @task.command()

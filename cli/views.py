@@ -23,6 +23,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "estimates": (
         "estimate", "feature", "complexity", "estimated_sessions", "actual_sessions", "ratio", "recorded_by",
     ),
+    "memories": ("memory", "kind", "importance", "uses", "status", "agent", "tags", "text"),
     "bookmarks": ("bookmark", "sequence", "note", "status", "set_by", "set_at"),
     "retros": ("retro", "feature", "surprises", "would_change", "new_patterns", "spike_accuracy"),
     "personas": ("persona", "definition", "capabilities", "built_in"),

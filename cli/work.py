@@ -9,7 +9,8 @@ from cli.context import Context, pass_context
 from cli.held import fence_of, print_lease
 from cli.options import acting, given
 from cli.output import print_answer, print_json
-from cli.session import ask
+from cli.recalling import similar_failures, warn_of
+from cli.session import ask, read
 from cli.types import DURATION, FENCE, JSON_OR_TEXT, TASK
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -40,11 +41,16 @@ def claim(context: Context, task: str | None, count: int | None, wait_s: float |
     fields = given(task=task, count=count, wait_s=wait_s)
     answer = ask(context, actor, "task.claim", fields, wait_s=wait_s or 0.0)
     leases = answer.result["tasks"]
+    warnings = [similar_failures(context, lease["title"], lease["description"]) for lease in leases[:1]]
     if context.as_json:
+        for lease, failed in zip(leases, warnings, strict=False):
+            lease.update({"failed_before": failed} if failed else {})
         print_json(leases)
         return
     for lease in leases:
         print_lease(lease)
+    for failed in warnings:
+        warn_of(failed)
     if not leases:
         click.echo("nothing to claim")
 
@@ -55,6 +61,8 @@ def start(context: Context, task: str, fence: int | None, actor: str) -> None:
     """Say that work on a claimed TASK has begun."""
     answer = ask(context, actor, "task.start", _held(context, task, fence, actor))
     print_answer(context, answer, f"{task} is in progress.", f"{task} was in progress already.")
+    for row in read(context, "queue", entity=task):
+        warn_of(similar_failures(context, row["title"], row["description"]))
 
 
 @click.command()

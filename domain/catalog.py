@@ -7,6 +7,7 @@ from domain.agents import AnyAgentEvent, Heartbeat, Leave, SpawnAgent, Terminate
 from domain.bookmarks import AnyBookmarkEvent, BookmarkCommand
 from domain.handoffs import AcceptHandoff, AnyHandoffEvent, CompleteHandoff, InitiateHandoff, RejectHandoff
 from domain.learning import LearningCommand, LearningEvent
+from domain.memory import AnyMemoryEvent, AskedMemoryCommand
 from domain.messages import Command, Event
 from domain.personas import DefinePersona, PersonaDefined
 from domain.project import AnyProjectEvent, ProjectCommand
@@ -37,7 +38,7 @@ COMMANDS: Mapping[str, type[Command]] = {
         CompleteTasks, FailTask, ReleaseTask, RequeueTask, CancelTask, ReprioritizeTask, RetryTask,
         InitiateHandoff, AcceptHandoff, RejectHandoff, CompleteHandoff,
         *get_args(SettingCommand), *get_args(LearningCommand), *get_args(ProjectCommand),
-        *get_args(BookmarkCommand),
+        *get_args(BookmarkCommand), *get_args(AskedMemoryCommand),
     )
 }  # fmt: skip
 """What an actor may ask; the ticker's own commands are not among them."""
@@ -47,7 +48,7 @@ EVENTS: Mapping[str, type[Event]] = {
     for event in (
         *get_args(AnyAgentEvent), *get_args(AnyTaskEvent), *get_args(AnyHandoffEvent),
         *get_args(LearningEvent), PersonaDefined, SettingChanged, *get_args(AnyProjectEvent),
-        *get_args(AnyBookmarkEvent),
+        *get_args(AnyBookmarkEvent), *get_args(AnyMemoryEvent),
     )
 }  # fmt: skip
 

@@ -6,13 +6,14 @@
 from datetime import datetime
 from typing import assert_never
 
-from domain import agents, bookmarks, handoffs, learning, personas, project, settings
+from domain import agents, bookmarks, handoffs, learning, memory, personas, project, settings
 from domain.agents import AgentCommand, AnyAgentEvent, CheckAgent, Heartbeat, SpawnAgent
 from domain.bookmarks import AnyBookmarkEvent, BookmarkCommand
 from domain.errors import AgentTerminated
 from domain.handoffs import AnyHandoffEvent, ExpireHandoff, HandoffCommand
 from domain.learning import LearningCommand, LearningEvent
 from domain.ledger import Ledger
+from domain.memory import AnyMemoryEvent, ArchiveFaded, MemoryCommand
 from domain.messages import Command, Context, Event
 from domain.personas import DefinePersona, PersonaDefined
 from domain.project import AnyProjectEvent, Bounds, ProjectCommand
@@ -87,6 +88,8 @@ def decide(ledger: Ledger, command: Command, context: Context) -> tuple[Event, .
         return personas.decide(ledger, command, context)
     if isinstance(command, BookmarkCommand):
         return bookmarks.decide(ledger, command, context)
+    if isinstance(command, MemoryCommand):
+        return memory.decide(ledger, command, context)
     assert isinstance(command, LearningCommand), command
     return learning.decide(ledger, command, context)
 
@@ -116,6 +119,8 @@ def evolve(ledger: Ledger, event: Event, sequence: int, at: datetime) -> None:
         personas.evolve(ledger, event)
     elif isinstance(event, AnyBookmarkEvent):
         bookmarks.evolve(ledger, event)
+    elif isinstance(event, AnyMemoryEvent):
+        memory.evolve(ledger, event, at)
     elif isinstance(event, AnyProjectEvent):
         project.evolve(ledger, event)
     else:
@@ -141,6 +146,8 @@ def _asked_by(timer: Timer, ledger: Ledger, now: datetime) -> Command | None:
             return QueueDueTask(task=name)
         case "handoff":
             return ExpireHandoff(handoff=name)
+        case "memory":
+            return ArchiveFaded() if memory.has_faded(ledger, now) else None
         case "agent":
             agent = ledger.agents.get(name)
             if agent is None:

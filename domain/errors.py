@@ -57,6 +57,14 @@ class UnknownEstimate(NotFound):
     says = "There is no open estimate {estimate} in this project."
 
 
+class UnknownMemory(NotFound):
+    code = "unknown_memory"
+    says = (
+        "There is no current memory {memory} in this project; `memory list --all` also shows those that were"
+        " superseded or archived."
+    )
+
+
 class UnknownBookmark(NotFound):
     code = "unknown_bookmark"
     says = "There is no bookmark {bookmark} in this project{hint}."
@@ -183,6 +191,11 @@ class InvalidBookmark(Rejection):
 class BookmarkLimitReached(Rejection):
     code = "bookmark_limit_reached"
     says = "The project already has {limit} bookmarks, the most there may be; remove one."
+
+
+class MemoryPrivate(Rejection):
+    code = "memory_private"
+    says = "Memory {memory} is private to agent {agent}; only that agent may change or share it."
 
 
 class InvalidCommand(Rejection):

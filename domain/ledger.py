@@ -14,6 +14,7 @@ from domain.bookmarks import Bookmark
 from domain.errors import AgentTerminated, UnknownAgent
 from domain.handoffs import Handoff
 from domain.learning import OpenEstimate
+from domain.memory import Memory
 from domain.messages import Data, Event
 from domain.personas import BUILT_IN, Persona
 from domain.settings import SettingId, effective
@@ -34,6 +35,7 @@ class Ledger:
         self.handoffs: dict[str, Handoff] = {}
         self.estimates: dict[str, OpenEstimate] = {}
         self.bookmarks: dict[str, Bookmark] = {}
+        self.memories: dict[str, Memory] = {}
         self.settings: dict[SettingId, Data] = {}
         self.timers = Timers()
         self.fence_floor = 0

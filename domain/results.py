@@ -14,6 +14,7 @@ from domain.bookmarks import BookmarkPlaced
 from domain.handoffs import HandoffAccepted, HandoffInitiated
 from domain.learning import EstimateRecorded, FailureRecorded, RetrospectiveRecorded
 from domain.ledger import Ledger
+from domain.memory import MemoryStored
 from domain.messages import Command, Event
 from domain.project import ProjectForked, ProjectRestored
 from domain.tasks.commands import ClaimTask
@@ -77,7 +78,7 @@ def result(events: Sequence[Event], recall: Recall) -> Result:
             return {"handoff": offer.handoff, "expires_at": offer.expires_at}
         case HandoffAccepted() as taken:
             return _taken(taken, recall)
-        case FailureRecorded() | EstimateRecorded() | RetrospectiveRecorded() as learned:
+        case FailureRecorded() | EstimateRecorded() | RetrospectiveRecorded() | MemoryStored() as learned:
             return {"id": learned.entity}
         case BookmarkPlaced():
             return {"bookmark": first.bookmark, "sequence": first.sequence}
@@ -114,6 +115,7 @@ _TELLING = (
     FailureRecorded,
     EstimateRecorded,
     RetrospectiveRecorded,
+    MemoryStored,
     BookmarkPlaced,
     ProjectForked,
     ProjectRestored,

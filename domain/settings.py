@@ -63,6 +63,10 @@ PROJECT_SETTINGS: dict[str, Known] = {
     "idle_timeout_s": Known(float, 3600.0, "seconds without work before an agent ends", 1, 30 * _DAY_S),
     "default_lease_s": Known(float, 300.0, "seconds a claim holds without a heartbeat", 1, _DAY_S),
     "handoff_expiry_s": Known(float, 3600.0, "seconds a handoff waits for an answer", 1, 30 * _DAY_S),
+    "max_memories": Known(int, 10_000, "how many current memories there may be", 1, 100_000),
+    "memory_half_life_days": Known(float, 30.0, "days unused that halve a memory's strength", 0.01, 3650),
+    "memory_archive_below": Known(float, 0.05, "strength below which a memory is archived; 0 is never", 0, 1),
+    "memory_summaries": Known(bool, True, "whether an agent's notes are made one when it ends"),
 }  # fmt: skip
 USER_SETTINGS: dict[str, Known] = {
     "theme": Known(str, "system", "colours of the console", choices=("light", "dark", "system")),

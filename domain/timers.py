@@ -9,7 +9,7 @@ import heapq
 from datetime import datetime
 from typing import Literal
 
-Kind = Literal["lease", "due", "handoff", "agent"]
+Kind = Literal["lease", "due", "handoff", "agent", "memory"]
 Timer = tuple[Kind, str]
 
 SLACK_ENTRIES = 1_000

@@ -11,6 +11,7 @@ from projections.estimates import ESTIMATES, ESTIMATES_VIEW
 from projections.failures import FAILURES, FAILURES_VIEW
 from projections.framework import Projection
 from projections.handoffs import HANDOFFS, HANDOFFS_VIEW
+from projections.memory import MEMORIES, MEMORIES_VIEW
 from projections.personas import PERSONAS, PERSONAS_VIEW
 from projections.queue import QUEUE, QUEUE_VIEW
 from projections.retros import RETROS, RETROS_VIEW
@@ -29,6 +30,7 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
     ESTIMATES,
     RETROS,
     BOOKMARKS,
+    MEMORIES,
     ACTIVITY,
 )
 
@@ -45,6 +47,7 @@ VIEWS: Mapping[str, View[Any]] = {
         ESTIMATES_VIEW,
         RETROS_VIEW,
         BOOKMARKS_VIEW,
+        MEMORIES_VIEW,
         ACTIVITY_VIEW,
     )
 }

@@ -16,6 +16,7 @@ from domain.bookmarks import Bookmark
 from domain.handoffs import Handoff
 from domain.learning import OpenEstimate
 from domain.ledger import Ledger
+from domain.memory import Memory
 from domain.personas import Persona
 from domain.tasks.commands import Retry
 from domain.tasks.events import Status
@@ -24,6 +25,7 @@ from projections.agents import AgentRow
 from projections.bookmarks import BookmarkRow
 from projections.estimates import EstimateRow
 from projections.handoffs import HandoffRow
+from projections.memory import MemoryRow
 from projections.personas import PersonaRow
 from projections.settings import SettingRow
 
@@ -59,7 +61,8 @@ class Live(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Rows(Struct, frozen=True, kw_only=True):
-    """The rows that make a ledger; of handoffs and estimates only those that are open.
+    """The rows that make a ledger; of handoffs and estimates only those that are open, of memories the
+    current ones.
 
     There may be a million tasks: they are looked at one by one.
     """
@@ -72,6 +75,7 @@ class Rows(Struct, frozen=True, kw_only=True):
     finished: Iterable[Finished]
     tasks: Iterable[Live]
     handoffs: Iterable[HandoffRow]
+    memories: Iterable[MemoryRow]
 
 
 def fill(ledger: Ledger, rows: Rows) -> None:
@@ -90,6 +94,8 @@ def fill(ledger: Ledger, rows: Rows) -> None:
     ledger.tasks.add_all(tasks)
     for handoff in rows.handoffs:
         _add_handoff(ledger, handoff)
+    for memory in rows.memories:
+        _add_memory(ledger, memory)
 
 
 def _fill_settings(ledger: Ledger, rows: Rows) -> None:
@@ -160,3 +166,20 @@ def _add_handoff(ledger: Ledger, row: HandoffRow) -> None:
     )
     if offered:
         ledger.timers.set("handoff", row.handoff, row.expires_at)
+
+
+def _add_memory(ledger: Ledger, row: MemoryRow) -> None:
+    """When to look for faded ones is soon: what the ledger would have known is not in the rows."""
+    shared = [
+        *(("agent", name) for name in row.shared_agents),
+        *(("project", p) for p in row.shared_projects),
+    ]
+    ledger.memories[row.memory] = Memory(
+        row.agent,
+        row.importance,
+        row.touched_at,
+        private=row.visibility == "private",
+        shared=frozenset(shared),
+    )
+    if ("memory", "") not in ledger.timers.due:
+        ledger.timers.set("memory", "", row.touched_at)

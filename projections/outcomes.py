@@ -43,6 +43,11 @@ OUTCOMES: Mapping[str, Outcome] = {
     "setting.changed": "other",
     "bookmark.placed": "other",
     "bookmark.removed": "undone",
+    "memory.stored": "other",
+    "memory.superseded": "undone",
+    "memory.used": "other",
+    "memory.archived": "undone",
+    "memory.shared": "other",
     "project.forked": "other",
     "project.restored": "other",
 }

@@ -35,16 +35,25 @@ class Page(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Filter(Struct, frozen=True):
-    """A row passes if any of these columns holds any of these values; or, in a search, contains the value."""
+    """A row passes if any of these columns holds any of these values; or, in a search, contains the value.
+
+    Of columns that hold `several` texts, one has to be among the values; with `least`, the value or more.
+    """
 
     columns: tuple[str, ...]
     values: tuple[Any, ...]
     search: bool = False
+    several: bool = False
+    least: bool = False
 
     def passes(self, row: Struct) -> bool:
         held = [getattr(row, column) for column in self.columns]
         if self.search:
             return any(self.values[0].lower() in text.lower() for text in held)
+        if self.least:
+            return any(value >= self.values[0] for value in held)
+        if self.several:
+            return any(value in self.values for values in held for value in values)
         return any(value in self.values for value in held)
 
 
@@ -53,7 +62,8 @@ class View(Generic[R]):
     """A list of rows that can be asked for by name.
 
     `compares` says with which columns a parameter is compared, if not with the column of its own name;
-    the parameter `text` is looked for in the columns `searches`. `order` names columns, `-` before one that
+    the parameter `text` is looked for in the columns `searches`. Parameters of `holds` ask for one of the
+    texts that a column has, those of `least` for so much or more. `order` names columns, `-` before one that
     goes down. A view that `merges` adds rows that no event made (defaults), and so is filtered after that;
     one that `inherits` merges the system project's rows too.
     """
@@ -62,6 +72,8 @@ class View(Generic[R]):
     params: type[Page]
     order: tuple[str, ...]
     compares: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    holds: Mapping[str, str] = field(default_factory=dict)
+    least: Mapping[str, str] = field(default_factory=dict)
     searches: tuple[str, ...] = ()
     merges: Callable[[Sequence[R], Any], Sequence[Struct]] | None = None
     inherits: bool = False
@@ -78,14 +90,19 @@ class View(Generic[R]):
                 continue
             if name == "text":
                 yield Filter(self.searches, (value,), search=True)
+                continue
+            values = value if isinstance(value, tuple) else (value,)
+            if name in self.holds:
+                yield Filter((self.holds[name],), values, several=True)
+            elif name in self.least:
+                yield Filter((self.least[name],), values, least=True)
             else:
-                values = value if isinstance(value, tuple) else (value,)
                 yield Filter(self.compares.get(name, (name,)), values)
 
     def keys(self, project: str, page: Page) -> list[Key] | None:
         """The keys of all rows that can pass, if the parameters say so much."""
         for each in self.filters(page):
-            if each.columns == self.projection.key and not each.search:
+            if each.columns == self.projection.key and not (each.search or each.several or each.least):
                 return [(project, value) for value in each.values]
         return None
 

@@ -1,6 +1,6 @@
 """Every event as one line for people: "a1 claimed t-x under fence 2 (attempt 1)". Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never, get_args
 
 import msgspec
@@ -21,6 +21,14 @@ from domain.learning import (
     FailureRecorded,
     LearningEvent,
     RetrospectiveRecorded,
+)
+from domain.memory import (
+    AnyMemoryEvent,
+    MemoriesArchived,
+    MemoriesUsed,
+    MemoryShared,
+    MemoryStored,
+    MemorySuperseded,
 )
 from domain.messages import Data, Event, Recorded
 from domain.personas import PersonaDefined
@@ -168,6 +176,27 @@ def _of_learning(event: LearningEvent, by: str) -> str:
             assert_never(event)
 
 
+def _of_memory(event: AnyMemoryEvent, by: str) -> str:
+    match event:
+        case MemoryStored():
+            return f"{by} stored {event.kind} {event.memory}{_because(event.text)}"
+        case MemorySuperseded():
+            return f"{event.memory} is superseded by {event.by}"
+        case MemoriesUsed():
+            return f"{by} used {_several([gain.memory for gain in event.gains])}"
+        case MemoriesArchived():
+            return f"{by} archived {_several(event.memories)}{_because(event.reason)}"
+        case MemoryShared():
+            to = event.to_agent or f"project {event.to_project}"
+            return f"{by} shared {event.memory} with {to}"
+        case _:
+            assert_never(event)
+
+
+def _several(memories: Sequence[str]) -> str:
+    return memories[0] if len(memories) == 1 else f"{len(memories)} memories"
+
+
 def _of_persona(event: PersonaDefined, by: str) -> str:
     return f"{by} defined persona {event.persona}{_because(event.definition)}"
 
@@ -194,6 +223,7 @@ _UNIONS: tuple[tuple[Any, _Tell], ...] = (
     (AnyBookmarkEvent, _of_bookmark),
     (AnyProjectEvent, _of_project),
     (LearningEvent, _of_learning),
+    (AnyMemoryEvent, _of_memory),
 )
 _TELLERS: Mapping[type[Event], _Tell] = {
     SettingChanged: _of_setting,

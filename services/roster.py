@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-SERVICES = ("writer", "relay", "projector", "gateway")
+SERVICES = ("writer", "relay", "projector", "gateway", "recall")
 MAX_INSTANCES = 8
 """Of one service. What they need of connections the embedded Postgres has room for."""
 

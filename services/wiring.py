@@ -24,6 +24,7 @@ from services.doors.micro import Endpoints, MicroDoor
 from services.doors.reports import ReportDoor
 from services.log.codec import Codec
 from services.log.event_log import EventLog
+from services.recall.choice import Choice
 from services.serving import Ready
 from services.tracing.switch import tracing
 from services.tuning import switch_often
@@ -175,11 +176,57 @@ async def run_gateway(
             await link.close()
 
 
+async def run_recall(
+    doors: Doors, stop: asyncio.Event, ready: Ready, *, choice: Choice | None = None
+) -> None:
+    """Index what can be searched, and answer searches; the embedder is loaded when there is use for it.
+
+    Raises InvalidConfig.
+    """
+    from services.reading.reads import Reads
+    from services.recall.door import RecallDoor, RecallMetrics
+    from services.recall.indexing import Indexer
+    from services.recall.opening import Opening
+    from services.recall.searching import Search
+    from services.recall.summaries import Summaries, summariser
+
+    choice = choice or Choice()
+    summarise = summariser(choice.summariser)
+    log = await opened_log(doors, stop)
+    opening = Opening(choice)
+    indexer = Indexer(log, codec(), doors.database_url, opening.embedder)
+    registry = new_registry()
+    metrics = RecallMetrics(registry, indexer)
+    flag = Flag()
+
+    def trouble() -> str:
+        return indexer.standing.trouble
+
+    async with connected(doors, "recall", registry, lambda: not trouble(), stop, trouble=trouble) as nats:
+        with (
+            Search(doors.database_url, log, codec(), opening.embedder) as search,
+            Reads(doors.database_url, pool_connections=1) as reads,
+        ):
+            indexing = asyncio.ensure_future(asyncio.to_thread(indexer.run, flag))
+            summaries = Summaries(log, codec(), reads, doors.database_url, doors.nats_url, summarise)
+            summing = asyncio.create_task(summaries.run(stop, lambda: indexer.standing.leading))
+            door = RecallDoor(nats, search, metrics)
+            await door.open()
+            ready()
+            await first_of(indexing, stop)
+            flag.set()
+            await door.close()
+            await indexing
+            await summing
+    log.close()
+
+
 RUNS: Mapping[str, Run] = {
     "writer": run_writer,
     "relay": run_relay,
     "projector": run_projector,
     "gateway": run_gateway,
+    "recall": run_recall,
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct, field
 
 from services.access.identity import Identity
-from services.access.roles import EVERY, verbs_of
+from services.access.roles import EVERY, SERVICE_PREFIX, verbs_of
 from services.bus.wire import COMMAND_SUBJECTS, VIEW_SUBJECTS
 from services.writer.shards import MAPPED_SUBJECTS, shard_of
 
@@ -18,11 +18,13 @@ REPORTS = "coordctl.report"
 EVENTS = "coord.*.evt.>"
 INBOXES = "_INBOX.>"
 ALL_PROJECTS_VIEW = "coord.*.get.projects"
+SEARCHES = "coordctl.recall.*"
 ECHO = "bench-echo"
 """Stands where the writer stands, when `coordctl bench` measures how fast the transport alone is."""
 
 DISCOVERY = "$SRV.>"
 RESPONSE_EXPIRES = "10s"
+SUMMARISER = f"{SERVICE_PREFIX}recall"
 _STREAM = "COORD_EVENTS"
 
 
@@ -131,8 +133,19 @@ def _gateway(own: str) -> Permissions:
     """
     asks = [f"$JS.API.STREAM.{what}.{_STREAM}" for what in ("INFO", "MSG.GET")]
     return Permissions(
-        publish=Subjects([COMMAND_SUBJECTS, MAPPED_SUBJECTS, VIEW_SUBJECTS, REPORTS, INBOXES, *asks]),
+        publish=Subjects([
+            COMMAND_SUBJECTS, MAPPED_SUBJECTS, VIEW_SUBJECTS, SEARCHES, REPORTS, INBOXES, *asks,
+        ]),
         subscribe=Subjects([VIEW_SUBJECTS, *_asked("gateway"), EVENTS, INBOXES, own]),
+    )
+
+
+def _recall(own: str) -> Permissions:
+    """It answers what the gateways carry to it, and stores the summaries of notes in its own name."""
+    commands = _commands(EVERY, SUMMARISER, "memory.store")
+    return Permissions(
+        publish=Subjects([INBOXES, REPORTS, *commands]),
+        subscribe=Subjects([SEARCHES, *_asked("recall"), f"_INBOX.{SUMMARISER}.>", own]),
     )
 
 
@@ -148,5 +161,6 @@ _SERVICES: Mapping[str, Callable[[str], Permissions]] = {
     "relay": _relay,
     "projector": _projector,
     "gateway": _gateway,
+    "recall": _recall,
     ECHO: _echo,
 }

@@ -27,6 +27,8 @@ from services.bus.wire import (
 from services.errors import RETRY_AFTER_S, BadInput, PayloadTooLarge, UnknownView
 from services.metrics import GatewayMetrics
 from services.reading.reads import Reads, parse
+from services.recall.asking import carry
+from services.recall.params import VIEW as RECALL
 
 QUEUE = "coordctl-gateway"
 UNREADABLE = "unreadable"
@@ -87,6 +89,10 @@ class ViewDoor:
         try:
             project, view, params = read_message(message.subject, message.data)
             label = view
+            if view == RECALL:
+                await self._nats.publish(message.reply, await carry(self._nats, project, message.data))
+                self._metrics.read(view, "ok", perf_counter() - began)
+                return
             reply = await loop.run_in_executor(self._readers, self._read, project, view, params)
         except CoordError as error:
             unknown = isinstance(

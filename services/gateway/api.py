@@ -34,8 +34,10 @@ from services.gateway.asking import Asker
 from services.gateway.denials import NoSuchPage, WrongMediaType, WrongMethod
 from services.gateway.entry import Entry, Holder
 from services.gateway.live import CHECK_S, HEARTBEAT_S, Event, Live
-from services.gateway.pages import EVENTS_VIEW, MAX_LIMIT_ROWS, PROJECTS_VIEW, Lists, Page, question
+from services.gateway.pages import EVENTS_VIEW, MAX_LIMIT_ROWS, PROJECTS_VIEW, Lists, Page, question, search
 from services.gateway.problems import problem
+from services.recall.asking import recall
+from services.recall.params import VIEW as RECALL
 
 READERS = 8
 STREAM = "/api/{project}/stream"
@@ -98,6 +100,10 @@ class Api:
         project, view = request.path_params["project"], request.path_params["view"]
         holder.check_project(project)
         asked = question(project, view, _parameters(request))
+        if view == RECALL:
+            params = search(asked, _parameters(request))
+            position, hits = await recall(self._asker.client, project, params)
+            return _paged(request, Page(position=position, result=hits))
         page = await self._in_thread(self._lists.answer, asked)
         if view == PROJECTS_VIEW and EVERY not in holder.token.projects:
             rows = [row for row in page.result if holder.may_see(row["project"])]

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from itertools import count
 
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
@@ -48,6 +49,11 @@ class Asker:
         self._subscribing = asyncio.Lock()
         self._subscription: Subscription | None = None
         self._under_way = 0
+
+    @property
+    def client(self) -> Client:
+        """The connection, for questions in the gateway's own name. Raises Unavailable."""
+        return self._link.client
 
     async def ask(
         self, subject: str, payload: bytes, headers: Mapping[str, str], wait_s: float = 0.0

@@ -7,22 +7,23 @@ import msgspec
 
 from domain.catalog import COMMANDS
 from domain.messages import Command, Name
-from projections.catalog import VIEWS
 from services.bus.wire import ID_PATTERN, MAX_PAYLOAD_BYTES
 from services.gateway.entry import ACTOR_HEADER
-from services.gateway.pages import EVENTS_VIEW, LIMIT_ROWS, MAX_LIMIT_ROWS, MAX_POINT_CHARS
+from services.gateway.pages import DATED, EVENTS_VIEW, LIMIT_ROWS, MAX_LIMIT_ROWS, MAX_POINT_CHARS
 from services.gateway.problems import MEDIA_TYPE, Problem
 from services.protocol.results import told_by
 from services.protocol.rows import ROWS
 from services.protocol.schemas import REFERENCE, Schema, reference
 from services.reading.reads import view_names, view_params
+from services.recall.params import MAX_HITS, USUAL_HITS
+from services.recall.params import VIEW as RECALL
 
 VERSION = "3.1.0"
 KEY_HEADER = "Idempotency-Key"
 
 _LARGEST = 2**63 - 1
 _PLACE: Schema = {"type": "integer", "minimum": 0, "maximum": _LARGEST}
-_REPLACED = {"limit", "offset"}
+_REPLACED = {"limit", "offset", "as_of"}
 """What lists over HTTP take in their own way: they go on by a cursor."""
 
 _WHY: Mapping[int, str] = {
@@ -148,10 +149,9 @@ def _parameters(view: str) -> list[Schema]:
         for name, each in own["properties"].items()
         if name not in _REPLACED
     ]
-    found.append(_query("limit", {
-        "type": "integer", "minimum": 1, "maximum": MAX_LIMIT_ROWS, "default": LIMIT_ROWS,
-    }))  # fmt: skip
-    if view in VIEWS:
+    most, usual = (MAX_HITS, USUAL_HITS) if view == RECALL else (MAX_LIMIT_ROWS, LIMIT_ROWS)
+    found.append(_query("limit", {"type": "integer", "minimum": 1, "maximum": most, "default": usual}))
+    if view in DATED:
         found.append(_query("as_of", _point()))
     cursor = _query("cursor", {"type": "string"})
     cursor["description"] = "What `next` said; everything else as in the request before."

@@ -31,6 +31,8 @@ from services.mcp.line import Heard, Item, Unsubscribe, listening
 from services.mcp.profiles import PROFILES
 from services.mcp.serving import server_of
 from services.reading.reads import Reads
+from services.recall.asking import recall
+from services.recall.params import VIEW as RECALL
 from services.tracing.current import current_trace
 from services.waiting import either
 
@@ -84,6 +86,9 @@ class GatewayLine:
 
     async def read(self, view: str, **params: Any) -> list[Item]:
         asked = {**params, "min_position": self._seen}
+        if view == RECALL:
+            _, hits = await recall(self._link.client, self.project, asked)
+            return hits
         rows = await asyncio.to_thread(self._reads.read, self.project, view, asked)
         found: list[Item] = msgspec.to_builtins(rows)
         return found

@@ -1,20 +1,43 @@
 """What was learned: searching failures and retrospectives by words, and recording a failure."""
 
+import asyncio
 import re
 from collections import Counter
 from typing import Annotated
 
 from msgspec import Meta, field
 
+from domain.errors import CoordError
 from services.mcp import reading
 from services.mcp.desk import Desk
-from services.mcp.line import Item
+from services.mcp.line import Item, Line
 from services.mcp.tool import Arguments, Reply, Tool
 
 MAX_WORDS = 6
 MIN_WORD_CHARS = 3
 FOUND_ROWS = 50
 PAGE_FOUND = 5
+MAX_ALIKE = 2
+MAX_ABOUT_CHARS = 2_000
+ADVICE_TIMEOUT_S = 1.0
+
+
+async def alike(line: Line, *about: str) -> list[Item]:
+    """The closest failures of the past. None if they cannot be had: advice keeps nobody from working."""
+    text = "\n".join(part for part in about if part)[:MAX_ABOUT_CHARS]
+    asked = {
+        "text": text,
+        "source": "failure",
+        "by": "meaning",
+        "sure": True,
+        "limit": MAX_ALIKE,
+        "wait_s": 0,
+    }
+    try:
+        hits = await asyncio.wait_for(line.read("recall", **asked), ADVICE_TIMEOUT_S)
+    except (CoordError, TimeoutError):
+        return []
+    return [hit["row"] for hit in hits]
 
 
 class Learned(Arguments, frozen=True, kw_only=True):

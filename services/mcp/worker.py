@@ -97,10 +97,14 @@ async def _results(line: Line, lease: Item) -> Item:
 
 
 async def _failed_before(line: Line, lease: Item) -> list[str]:
-    """What ended earlier attempts, and what was learned on this task."""
+    """What ended earlier attempts, and what was learned on this task, or on others that are like it."""
     task = lease["task"]
-    lessons = await line.read("failures", task=task, limit=MAX_FAILURES)
-    told = [learning.in_words(row) for row in lessons]
+    own, alike = await asyncio.gather(
+        line.read("failures", task=task, limit=MAX_FAILURES),
+        learning.alike(line, lease["title"], lease["description"]),
+    )
+    lessons = {row["failure"]: row for row in (*own, *alike)}
+    told = [learning.in_words(row) for row in [*lessons.values()][:MAX_FAILURES]]
     if lease.get("attempt", 1) > 1:
         events = ["task.failed", "task.lease_expired"]
         ends = await line.read("activity", entity=[task], event=events, limit=MAX_FAILURES)
@@ -228,6 +232,7 @@ class AddTask(Arguments, frozen=True, kw_only=True):
 class Added(Reply, kw_only=True, omit_defaults=True):
     task: str = ""
     status: str = ""
+    failed_before: list[str] = field(default_factory=list)
 
 
 async def add_task(desk: Desk, asked: AddTask) -> Added:
@@ -237,7 +242,9 @@ async def add_task(desk: Desk, asked: AddTask) -> Added:
             fields[name] = value
     answer = await desk.line.ask("task.enqueue", fields)
     told = WORK if desk.held else "state: see how it stands"
-    return Added(next=told, task=answer["task"], status=answer["status"])
+    alike = await learning.alike(desk.line, asked.title, asked.description)
+    failed = [learning.in_words(row) for row in alike]
+    return Added(next=told, task=answer["task"], status=answer["status"], failed_before=failed)
 
 
 ADD_TASK = Tool(

@@ -165,6 +165,7 @@ TELLS: Mapping[str, tuple[type[Result], ...]] = {
     "failure.record": (Noted,),
     "estimate.record": (Noted,),
     "retro.record": (Noted,),
+    "memory.store": (Noted,),
     "bookmark.set": (Marked,),
     "project.fork": (Forked,),
     "project.restore": (Restored,),

@@ -13,6 +13,7 @@ from projections.personas import AvailablePersona
 from projections.queue import TaskRow
 from projections.settings import EffectiveSetting
 from services.log.codec import Body
+from services.recall.params import RecallHit
 
 
 class QueuedTask(TaskRow, frozen=True, kw_only=True):
@@ -70,5 +71,6 @@ ROWS: Mapping[str, type[Any]] = {
     "events": LoggedEvent,
     "factor": Factor,
     "projects": ProjectName,
+    "recall": RecallHit,
 }
 """By view, what its rows are."""

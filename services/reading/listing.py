@@ -107,7 +107,11 @@ def _decoded(
 def _condition(asked: Filter) -> _Condition:
     """One value is compared as such: rows come in the order of an index only then."""
     value: Any = asked.values[0] if len(asked.values) == 1 else list(asked.values)
-    if asked.search:
+    if asked.several:
+        test, value = SQL("{} ?| %s"), list(asked.values)
+    elif asked.least:
+        test = SQL("{} >= %s")
+    elif asked.search:
         test = SQL("strpos(lower({}), lower(%s)) > 0")
     else:
         test = SQL("{} = %s" if len(asked.values) == 1 else "{} = ANY(%s)")

@@ -36,6 +36,8 @@ from services.projector.layers import NO_LAYERS, parts_of, read_layers, union
 from services.projector.tables import Connection
 from services.projector.tracking import PROJECTED, tracked
 from services.reading.listing import all_rows, chosen, query, served
+from services.recall.params import VIEW as RECALL
+from services.recall.params import RecallParams
 
 POOL_CONNECTIONS = 8
 TIMEOUT_S = 5.0
@@ -306,6 +308,11 @@ def _projects(connection: Connection, _: str, page: Page) -> list[Item]:
     return query(connection, ACTIVITY, "projects", {})[page.offset : page.offset + page.limit]
 
 
+def _elsewhere(_: Connection, __: str, ___: Page) -> list[Item]:
+    """A search needs what the recall service has; the doors carry it there."""
+    raise Unavailable(what="The search", why="it is asked for over NATS or HTTP")
+
+
 class _Special(Struct, frozen=True):
     """A view that is not just the list of a projection's rows."""
 
@@ -319,6 +326,7 @@ _SPECIAL: Mapping[str, _Special] = {
     "events": _Special(EventParams, read_events),
     "factor": _Special(FactorParams, _factor),
     "projects": _Special(Page, _projects),
+    RECALL: _Special(RecallParams, _elsewhere),
 }
 
 

@@ -28,6 +28,7 @@ from projections.estimates import ESTIMATES
 from projections.framework import Projection
 from projections.handoffs import HANDOFFS
 from projections.ledgers import Finished, Live, Rows, fill
+from projections.memory import MEMORIES
 from projections.personas import PERSONAS
 from projections.queue import QUEUE
 from projections.settings import SETTINGS
@@ -40,7 +41,7 @@ from services.projector.tracking import reached
 from services.reading.listing import served
 from services.writer.books import command_events
 
-_SOURCES = (AGENTS, PERSONAS, SETTINGS, BOOKMARKS, ESTIMATES, QUEUE, HANDOFFS)
+_SOURCES = (AGENTS, PERSONAS, SETTINGS, BOOKMARKS, ESTIMATES, QUEUE, HANDOFFS, MEMORIES)
 _EVERY = SQL("true")
 _OVER = SQL("status IN ('completed', 'cancelled')")
 
@@ -107,6 +108,7 @@ def _rows(connection: Connection, layers: Layers, base: Base, project: str) -> R
         finished=_finished(connection, layers, base, project),
         tasks=_live(connection, layers, base, project),
         handoffs=read(HANDOFFS, SQL("status IN ('initiated', 'accepted')")),
+        memories=read(MEMORIES, SQL("status = 'current'")),
     )
 
 

@@ -11,6 +11,7 @@ from domain.agents import Heartbeat, Leave, SpawnAgent, TerminateAgent
 from domain.bookmarks import RemoveBookmark, SetBookmark
 from domain.handoffs import AcceptHandoff, Baggage, CompleteHandoff, InitiateHandoff, RejectHandoff
 from domain.learning import CloseEstimate, RecordEstimate, RecordFailure, RecordRetrospective
+from domain.memory import ArchiveMemories, ShareMemory, StoreMemory, Used, UseMemories
 from domain.messages import Command
 from domain.personas import DefinePersona
 from domain.project import ForkProject, RestoreProject
@@ -65,6 +66,9 @@ KEYS = (
     "idle_timeout_s",
     "default_lease_s",
     "handoff_expiry_s",
+    "max_memories",
+    "memory_half_life_days",
+    "memory_archive_below",
     "colour",
     "theme",
 )
@@ -287,6 +291,39 @@ def _bookmark(draw: Draw) -> Asked:
     return "operator", SetBookmark(bookmark=draw.one(*MARKS), sequence=sequence, note=draw.text)
 
 
+def _memory(draw: Draw) -> str:
+    return str(draw.one("m-none", *draw.fleet.ledger.memories, *draw.fleet.ledger.memories))
+
+
+def _store(draw: Draw) -> Asked:
+    command = StoreMemory(
+        text=draw.text,
+        kind=draw.one("note", "fact"),
+        importance=draw.one(0.0, 0.04, 0.5, 1.0),
+        tags=draw.one((), ("x", "y", "x")),
+        visibility=draw.one("project", "project", "private", "shared"),
+        task=draw.one(None, draw.task),
+        session=draw.one(None, "s1"),
+        supersedes=draw.one((), (), (_memory(draw),)),
+    )
+    return draw.someone, command
+
+
+def _use(draw: Draw) -> Asked:
+    uses = tuple(Used(memory=_memory(draw), times=draw.one(1, 1, 7)) for _ in range(draw.one(1, 1, 3)))
+    return draw.someone, UseMemories(uses=uses)
+
+
+def _archive(draw: Draw) -> Asked:
+    memories = tuple(_memory(draw) for _ in range(draw.one(1, 2)))
+    return draw.someone, ArchiveMemories(memories=memories, reason=draw.text)
+
+
+def _share(draw: Draw) -> Asked:
+    agent, project = draw.one((draw.someone, None), (None, "other"), (None, "novel"), ("a1", "other"))
+    return draw.someone, ShareMemory(memory=_memory(draw), to_agent=agent, to_project=project)
+
+
 def _some_end(draw: Draw) -> int:
     """Where a command ended, or in the middle of one, or after the last."""
     middle = draw.random.randint(1, draw.fleet.ledger.sequence + 3)
@@ -327,6 +364,10 @@ ANY: Mapping[str, Callable[[Draw], Asked]] = {
     "retro.record": _retro,
     "bookmark.set": _bookmark,
     "bookmark.remove": lambda draw: ("operator", RemoveBookmark(bookmark=draw.one(*MARKS))),
+    "memory.store": _store,
+    "memory.use": _use,
+    "memory.archive": _archive,
+    "memory.share": _share,
     "project.fork": lambda draw: ("operator", ForkProject(origin="novel", sequence=_some_end(draw))),
     "project.restore": lambda draw: ("operator", RestoreProject(sequence=_some_end(draw), reason="back")),
 }

@@ -37,6 +37,7 @@ def recorded(ledger: Ledger) -> Snapshot:
         "handoffs": dict(ledger.handoffs),
         "estimates": dict(ledger.estimates),
         "bookmarks": dict(ledger.bookmarks),
+        "memories": {name: msgspec.structs.astuple(memory) for name, memory in ledger.memories.items()},
         "fence_floor": ledger.fence_floor,
         "settings": dict(ledger.settings),
         "leases": {name for kind, name in ledger.timers.due if kind == "lease"},

@@ -17,12 +17,13 @@ from domain.agents import CheckAgent
 from domain.catalog import COMMANDS, EVENTS, upcast
 from domain.errors import CoordError, StaleFence
 from domain.handoffs import ExpireHandoff
+from domain.memory import ArchiveFaded
 from domain.messages import Command, Context, Event
 from domain.tasks.commands import ExpireLease, QueueDueTask
 from tests.domain.given import START
 
 RECORDED = Path(__file__).with_name("events.json")
-TICKER_ONLY: set[type[Command]] = {CheckAgent, ExpireHandoff, ExpireLease, QueueDueTask}
+TICKER_ONLY: set[type[Command]] = {ArchiveFaded, CheckAgent, ExpireHandoff, ExpireLease, QueueDueTask}
 VERBS = [
     "agent.spawn",
     "agent.heartbeat",
@@ -55,6 +56,10 @@ VERBS = [
     "retro.record",
     "bookmark.set",
     "bookmark.remove",
+    "memory.store",
+    "memory.use",
+    "memory.archive",
+    "memory.share",
     "project.fork",
     "project.restore",
 ]

@@ -1,7 +1,7 @@
 """Settings as they were set, as they hold, and as they changed."""
 
 from domain.messages import SYSTEM_PROJECT
-from domain.settings import SetSetting, UnsetSetting
+from domain.settings import PROJECT_SETTINGS, SetSetting, UnsetSetting
 from projections.settings import SETTING_HISTORY, SETTINGS, EffectiveSetting, SettingParams, effective
 from tests.projections.stories import Story, folded
 
@@ -36,11 +36,9 @@ def test_the_project_goes_before_the_system_and_the_system_before_the_default() 
     found = holding(story, system)
     told = {key: (each.value, each.source, each.set_by) for (_, key), each in found.items()}
     assert told == {
+        **{key: (known.default, "built-in", None) for key, known in PROJECT_SETTINGS.items()},
         "max_agents": (7, "project", "op"),
         "stale_after_s": (9.5, "system", "root"),
-        "idle_timeout_s": (3600.0, "built-in", None),
-        "default_lease_s": (300.0, "built-in", None),
-        "handoff_expiry_s": (3600.0, "built-in", None),
         "colour": ("red", "project", "op"),
     }
     assert found["", "max_agents"].default == 19

@@ -47,7 +47,9 @@ def test_every_parameter_is_compared_with_something_the_rows_have(view: View[Any
     merged = {"settings", "personas"}
     columns = {column.name for column in view.projection.columns}
     own = {name for name in view.params.__struct_fields__ if name not in Page.__struct_fields__}
-    compared = {column for name in own - {"text"} for column in view.compares.get(name, (name,))}
+    own_columns = {name: (name,) for name in own - {"text"}}
+    others = {name: (column,) for name, column in (*view.holds.items(), *view.least.items())}
+    compared = {column for each in {**own_columns, **others, **view.compares}.values() for column in each}
     ordered = {column.removeprefix("-") for column in view.order}
     assert compared | {*view.searches} | ordered <= columns
     assert ("text" in own) == bool(view.searches)

@@ -19,7 +19,6 @@ _SAMPLES: dict[type[msgspec.inspect.Type], Any] = {
     msgspec.inspect.IntType: 1,
     msgspec.inspect.FloatType: 1.5,
     msgspec.inspect.DateTimeType: START,
-    msgspec.inspect.StructType: {},
 }
 
 
@@ -27,16 +26,26 @@ def sample(event: type[Event]) -> Event:
     """An event with something in each field that needs something."""
     info = msgspec.inspect.type_info(event)
     assert isinstance(info, msgspec.inspect.StructType)
-    fields: dict[str, Any] = {}
-    for field in info.fields:
-        if field.required:
-            kind = field.type
-            fields[field.name] = (
-                kind.values[0] if isinstance(kind, msgspec.inspect.LiteralType) else _SAMPLES[type(kind)]
-            )
-        elif field.name == "to_agent":
-            fields[field.name] = "x"
+    fields = _fields(info)
+    if "to_agent" in event.__struct_fields__:
+        fields.setdefault("to_agent", "x")
     return msgspec.convert(fields, event)
+
+
+def _fields(info: msgspec.inspect.StructType) -> dict[str, Any]:
+    return {field.encode_name: _value(field.type) for field in info.fields if field.required}
+
+
+def _value(kind: msgspec.inspect.Type) -> Any:
+    match kind:
+        case msgspec.inspect.LiteralType(values):
+            return values[0]
+        case msgspec.inspect.VarTupleType(item):
+            return [_value(item)]
+        case msgspec.inspect.StructType():
+            return _fields(kind)
+        case _:
+            return _SAMPLES[type(kind)]
 
 
 def told(event: Event, actor: str = "op") -> str:

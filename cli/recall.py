@@ -1,0 +1,56 @@
+"""`coordctl recall`: the index that searches use, which can be made anew at any time."""
+
+import click
+
+from cli.context import Context, pass_context
+from cli.output import print_json, print_rows
+from cli.session import opened_log
+
+
+@click.group()
+def recall() -> None:
+    """See how far the search index is, and make it anew."""
+
+
+@recall.command()
+@pass_context
+def status(context: Context) -> None:
+    """Show the models whose vectors there are, and how far each is behind the log."""
+    from services.projector.tables import connected
+    from services.recall import tables
+    from services.recall.sources import CODE
+
+    with opened_log(context) as log, connected(context.doors().database_url) as connection:
+        tables.create(connection)
+        head = log.head()
+        texts = tables.progress(connection, tables.TEXTS, CODE) or 0
+        rows = [{"what": "texts", "position": texts, "behind": max(0, head - texts)}]
+        rows += [
+            {"what": each.model, "position": each.position, "behind": max(0, head - each.position)}
+            for each in tables.models(connection)
+        ]
+    print_rows(context, rows, ("what", "position", "behind"), "")
+
+
+@recall.command()
+@click.option("--texts", is_flag=True, help="The texts too, from the first event of the log.")
+@pass_context
+def rebuild(context: Context, texts: bool) -> None:
+    """Have every vector made anew by the running recall service, with the embedder that it has.
+
+    Until that is done, less is found by meaning; with --texts, by words as well.
+    """
+    from services.projector.tables import connected
+    from services.recall import tables
+
+    with connected(context.doors().database_url) as connection:
+        tables.create(connection)
+        dropped = [each.model for each in tables.models(connection)]
+        if texts:
+            tables.clear_texts(connection)
+        for each in tables.models(connection):
+            tables.drop_vectors(connection, each)
+    if context.as_json:
+        print_json({"dropped": dropped, "texts": texts})
+    else:
+        click.echo("The index is being made anew; `coordctl recall status` tells how far it is.")

@@ -1,0 +1,84 @@
+"""Searches for commands, and what they show of what was found."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from cli.context import Context
+from cli.options import given
+from cli.output import Item, clean, print_json, print_table, warn
+
+FAILURES = "failure"
+SIMILAR_FAILURES = 3
+MAX_TEXT_CHARS = 2_000
+ADVICE_TIMEOUT_S = 1.0
+"""How long a command waits for advice that nobody asked for."""
+
+HIT_COLUMNS = ("id", "found by", "score", "kind", "strength", "agent", "text")
+
+
+def recall(context: Context, timeout_s: float | None = None, **params: Any) -> list[Item]:
+    """What the recall service finds. Raises Refused, NotRunning, TimedOut or Unavailable."""
+    import asyncio
+
+    from services.config import resolve_nats
+    from services.recall.asking import TIMEOUT_S, ask
+
+    url = resolve_nats(context.config())
+    return [*asyncio.run(ask(url, context.project, given(**params), timeout_s or TIMEOUT_S))]
+
+
+def similar_failures(context: Context, *about: str) -> list[Item]:
+    """The closest failures of the past; none if they cannot be asked for: advice is no reason to fail."""
+    from domain.errors import CoordError
+
+    text = "\n".join(part for part in about if part)[:MAX_TEXT_CHARS]
+    asked = {"text": text, "source": FAILURES, "by": "meaning", "sure": True, "limit": SIMILAR_FAILURES}
+    try:
+        found = recall(context, ADVICE_TIMEOUT_S, **asked)
+    except CoordError:
+        return []
+    return [hit["row"] for hit in found]
+
+
+def warn_of(failures: Sequence[Item]) -> None:
+    """Tell what failed before, on stderr."""
+    for row in failures:
+        lesson = f" Lesson: {row['lesson']}" if row["lesson"] else ""
+        warn(f"Something like it failed before ({row['failure']}): {row['approach']}: {row['why']}.{lesson}")
+
+
+def print_hits(context: Context, hits: Sequence[Item], nothing: str) -> None:
+    """What was found, the best first, each with the path that found it."""
+    if context.as_json:
+        print_json(hits)
+    elif not hits:
+        click.echo(nothing)
+    else:
+        print_table([_shown(hit) for hit in hits], HIT_COLUMNS)
+
+
+def print_failures(context: Context, hits: Sequence[Item], nothing: str) -> None:
+    """Failures that were found, with their lessons."""
+    if context.as_json:
+        print_json(hits)
+    elif not hits:
+        click.echo(nothing)
+    else:
+        rows = [{**hit["row"], "score": hit["score"], "found by": hit["by"]} for hit in hits]
+        print_table(rows, ("failure", "found by", "score", "feature", "approach", "why", "lesson"))
+
+
+def _shown(hit: Item) -> Item:
+    row = hit["row"]
+    text = row.get("text") or ": ".join(row[name] for name in ("feature", "approach", "why"))
+    return {
+        "id": hit["id"],
+        "found by": hit["by"],
+        "score": hit["score"],
+        "kind": row.get("kind", hit["source"]),
+        "strength": hit["strength"],
+        "agent": row.get("agent") or row.get("recorded_by"),
+        "text": clean(text),
+    }

@@ -1,0 +1,422 @@
+"""The search: by meaning among a project's vectors, by words among its texts, and what is so of the found.
+
+Each path ranks by itself and says that it found what it found; nothing is mixed from ranks. When both are
+asked, what has a name that was asked for comes first, then what means the same, then what shares words.
+
+It reads the tables of recall, the read models and the log, and changes nothing.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import msgspec
+import psycopg
+from msgspec import Struct
+from psycopg.errors import UndefinedTable
+from psycopg.sql import SQL, Composable, Composed, Literal
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from domain.errors import CoordError
+from domain.lineage import Segments
+from domain.memory import strength
+from projections.memory import MemoryRow
+from services.errors import BadInput, Unavailable
+from services.log.codec import Codec
+from services.log.database import ImpatientConnection
+from services.log.event_log import EventLog
+from services.projector.tables import Connection, connected
+from services.projector.tracking import PROJECTED, tracked
+from services.reading.points import parse_point, resolve
+from services.reading.reads import data_of, parse
+from services.reading.travel import Travel
+from services.recall import tables
+from services.recall.embedder import Embedder
+from services.recall.params import VIEW, RecallHit, RecallParams
+from services.recall.sources import BY_NAME, CODE, SOURCES
+from services.recall.states import States
+from services.recall.words import hashed, terms, weights
+
+POOL_CONNECTIONS = 4
+TIMEOUT_S = 5.0
+TEXT_LEAST = 0.4
+"""The share of what was looked for from which on a text tells of it."""
+
+FIRST_CANDIDATES = 40
+MAX_CANDIDATES = 10_000
+MAX_RANKED_TEXTS = 5_000
+_CURRENT = ("current",)
+_SEARCH_SESSION = """
+SET timezone = 'UTC';
+SET statement_timeout = '5s';
+SET jit = off
+"""
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """A record that was found: whose it is here, and where its text stands."""
+
+    owner: str
+    source: str
+    entity: str
+    score: float
+    exact: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.owner, self.source, self.entity
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """What can be found: a project's events of these segments, and what others share, up to a position."""
+
+    project: str
+    segments: Segments
+    position: int | None
+    params: RecallParams
+    meant: "Meant | None"
+
+
+class Meant(Struct, frozen=True):
+    """A text as a model's vector, and the likeness from which on others mean the same."""
+
+    model: str
+    vector: str
+    least: float
+
+
+class _ReadConnection(ImpatientConnection[Any]):
+    silence_s = 10.0
+
+
+class Search:
+    """Answers searches; safe to use from several threads. Close it in the end.
+
+    `embedder` gives the embedder if there is one now, and else raises why there is none.
+    """
+
+    def __init__(self, url: str, log: EventLog, codec: Codec, embedder: Callable[[], Embedder]) -> None:
+        self._url = url
+        self._log = log
+        self._codec = codec
+        self._embedder = embedder
+        self._pool = ConnectionPool(
+            url,
+            connection_class=_ReadConnection,
+            min_size=1,
+            max_size=POOL_CONNECTIONS,
+            timeout=TIMEOUT_S,
+            kwargs={"autocommit": True, "prepare_threshold": None, "connect_timeout": 5},
+            configure=_configure,
+            check=ConnectionPool.check_connection,
+            open=True,
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def find(self, project: str, given: dict[str, Any]) -> tuple[int, list[RecallHit]]:
+        """The position up to which texts can be found, and what was found, the best first.
+
+        Raises BadInput, Unavailable, EmbedderMissing or what a point may raise.
+        """
+        params = parse(VIEW, given)
+        assert isinstance(params, RecallParams)
+        if unknown := [name for name in params.source if name not in BY_NAME]:
+            why = f"there is no source {unknown[0]}; there are {', '.join(BY_NAME)}"
+            raise BadInput(verb="a search", why=why)
+        position = self._position(project, params.as_of)
+        meant = self._meant(params)
+        with self._connection() as connection:
+            if params.min_position:
+                _wait_for(connection, params.min_position, params.wait_s, meant)
+            scope = self._scope(project, position, params, meant)
+            with connection.transaction():
+                states = States(connection, self._log, self._codec, self._url, scope.position)
+                found = [*self._found(connection, scope, states)]
+                return tables.progress(connection, tables.TEXTS, CODE) or 0, found
+
+    def _position(self, project: str, as_of: str | None) -> int | None:
+        if as_of is None:
+            return None
+        with connected(self._url) as connection:
+            travel = Travel(self._log, self._codec, connection)
+            return resolve(parse_point(as_of), self._log, travel, project, datetime.now(UTC))
+
+    def _meant(self, params: RecallParams) -> "Meant | None":
+        """What the text means, if that is asked for; None also if there is no embedder to tell."""
+        if params.text is None or params.by == "text":
+            return None
+        try:
+            embedder = self._embedder()
+            vector = tables.literal(embedder.embed([params.text])[0])
+        except CoordError:
+            if params.by == "meaning":
+                raise
+            return None
+        usual = embedder.threshold if params.sure else embedder.floor
+        return Meant(embedder.model, vector, usual if params.least is None else params.least)
+
+    def _scope(
+        self, project: str, position: int | None, params: RecallParams, meant: "Meant | None"
+    ) -> Scope:
+        lineage = self._log.lineage(project)
+        if position is None:
+            segments = lineage.effective()
+        else:
+            segments = lineage.effective(self._log.sequence_at(project, position))
+        return Scope(project=project, segments=segments, position=position, params=params, meant=meant)
+
+    def _found(self, connection: Connection, scope: Scope, states: States) -> Iterator[RecallHit]:
+        """The hits of all paths that were asked, each record once."""
+        params, told = scope.params, set[tuple[str, str, str]]()
+        for by, candidates in self._paths(connection, scope):
+            for candidate, row in _passing(scope, states, candidates):
+                if candidate.key in told:
+                    continue
+                told.add(candidate.key)
+                yield _hit(by, candidate, row, states)
+                if len(told) >= params.limit:
+                    return
+
+    def _paths(self, connection: Connection, scope: Scope) -> Iterator[tuple[Any, "Candidates"]]:
+        text, by, meant = scope.params.text, scope.params.by, scope.meant
+        if text is None:
+            yield "time", lambda limit: _latest(connection, scope, limit)
+            return
+        written: list[Candidate] = []
+        if by != "meaning":
+            written = _by_text(connection, scope, text)
+            yield "text", lambda limit: [each for each in written if each.exact][:limit]
+        if meant is not None and (model := tables.model_of(connection, meant.model)) is not None:
+            yield "meaning", lambda limit: _by_meaning(connection, scope, model, meant, limit)
+        yield "text", lambda limit: written[:limit]
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except (psycopg.DataError, UnicodeEncodeError) as error:
+            raise BadInput(verb="a search", why="text that Postgres cannot hold was asked for") from error
+        except UndefinedTable as error:
+            raise Unavailable(what="The search", why="its tables are not there yet") from error
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed) as error:
+            raise Unavailable(what="The database", why=" ".join(str(error).split())) from error
+
+
+Candidates = Callable[[int], Sequence[Candidate]]
+"""The best so many that a path finds."""
+
+
+def _passing(scope: Scope, states: States, candidates: Candidates) -> Iterator[tuple[Candidate, Any]]:
+    """Those whose rows are as asked. More are looked for as long as some were of no use."""
+    limit, seen = FIRST_CANDIDATES + scope.params.limit, 0
+    while True:
+        found = candidates(limit)
+        fresh = found[seen:]
+        rows = states.rows((each.owner, each.source, each.entity) for each in fresh)
+        for each in fresh:
+            row = rows.get(each.key)
+            if row is not None and _fits(scope, each, row):
+                yield each, row
+        if len(found) < limit or limit >= MAX_CANDIDATES:
+            return
+        seen, limit = len(found), min(4 * limit, MAX_CANDIDATES)
+
+
+def _fits(scope: Scope, candidate: Candidate, row: Any) -> bool:
+    """Whether the reader may find it, and it is in the state asked for."""
+    if not isinstance(row, MemoryRow):
+        return True
+    if row.status not in (scope.params.status or _CURRENT):
+        return False
+    if candidate.owner != scope.project:
+        return row.visibility == "shared" or scope.project in row.shared_projects
+    reader = scope.params.reader
+    return row.visibility != "private" or reader == row.agent or reader in row.shared_agents
+
+
+def _hit(by: Any, candidate: Candidate, row: Any, states: States) -> RecallHit:
+    left = None
+    if isinstance(row, MemoryRow):
+        half_life_days = states.half_life_days(candidate.owner)
+        left = round(strength(row.importance, row.touched_at, states.now, half_life_days), 3)
+    return RecallHit(
+        source=candidate.source,
+        id=candidate.entity,
+        project=candidate.owner,
+        by=by,
+        score=round(min(max(candidate.score, 0.0), 1.0), 3),
+        strength=left,
+        row=data_of(row),
+    )
+
+
+def _by_meaning(
+    connection: Connection, scope: Scope, model: tables.Model, meant: Meant, limit: int
+) -> list[Candidate]:
+    """The nearest, exactly, but for projects that have an approximate index."""
+    near = SQL("v.vector <#> {}::halfvec").format(Literal(meant.vector))
+    branches = [
+        SQL("(SELECT {owner} AS owner, v.project, v.sequence, {near} AS far FROM {source} WHERE {where}"
+            " ORDER BY {near} LIMIT {limit})").format(
+            owner=owner, near=near, source=SQL(source).format(model.table), where=where, limit=Literal(limit)
+        )
+        for owner, source, where in _branches(scope, "v", "{} v")
+    ]  # fmt: skip
+    statement = SQL(
+        "SELECT f.owner, t.source, t.entity, -f.far FROM ({}) f JOIN coord.recall_texts t"
+        " USING (project, sequence) WHERE -f.far >= {} ORDER BY f.far, t.position DESC LIMIT {}"
+    ).format(SQL(" UNION ALL ").join(branches), Literal(meant.least), Literal(limit))
+    connection.execute("SET LOCAL hnsw.iterative_scan = strict_order")
+    rows = connection.execute(statement)
+    return [Candidate(owner=o, source=s, entity=e, score=score) for o, s, e, score in rows]
+
+
+def _latest(connection: Connection, scope: Scope, limit: int) -> list[Candidate]:
+    branches = [
+        SQL("(SELECT {} AS owner, t.source, t.entity, t.position FROM {} WHERE {}"
+            " ORDER BY t.position DESC LIMIT {})").format(owner, SQL(source), where, Literal(limit))
+        for owner, source, where in _branches(scope, "t", "coord.recall_texts t")
+    ]  # fmt: skip
+    statement = SQL("SELECT owner, source, entity FROM ({}) f ORDER BY position DESC LIMIT {}").format(
+        SQL(" UNION ALL ").join(branches), Literal(limit)
+    )
+    return [Candidate(owner=o, source=s, entity=e, score=1.0) for o, s, e in connection.execute(statement)]
+
+
+def _by_text(connection: Connection, scope: Scope, text: str) -> list[Candidate]:
+    """Texts that have any of the words, those first that have most of what was looked for."""
+    asked = terms(text)
+    if not asked.all:
+        return []
+    streams = dict.fromkeys([scope.project, *(segment.stream for segment in scope.segments)])
+    numbers: dict[int, str] = {}
+    for stream in streams:
+        numbers |= hashed(stream, asked.all)
+    words = SQL("{}::bigint[]").format(Literal(list(numbers)))
+    branches = [
+        SQL("(SELECT {owner} AS owner, t.source, t.entity, t.position, t.terms FROM {source} WHERE {where}"
+            " AND t.terms && {words} ORDER BY t.position DESC LIMIT {limit})").format(
+            owner=owner, source=SQL(source), where=where, words=words, limit=Literal(MAX_RANKED_TEXTS)
+        )
+        for owner, source, where in _branches(scope, "t", "coord.recall_texts t", others=False)
+    ]  # fmt: skip
+    statement = SQL(
+        "SELECT owner, source, entity, cardinality(terms),"
+        " ARRAY(SELECT unnest(terms) INTERSECT SELECT unnest({})) FROM ({}) f ORDER BY position DESC"
+    ).format(words, SQL(" UNION ALL ").join(branches))
+    rows = connection.execute(statement).fetchall()
+    if not rows:
+        return []
+    matched = [{numbers[number] for number in found} for *_, found in rows]
+    having: dict[str, int] = {}
+    for words_of in matched:
+        for word in words_of:
+            having[word] = having.get(word, 0) + 1
+    says = weights(asked.all, _texts(connection, scope), having)
+    wanted = sum(says.values())
+    ranked = []
+    for (owner, source, entity, size, _), words_of in zip(rows, matched, strict=True):
+        exact = bool(words_of & asked.whole)
+        score = sum(says[word] for word in words_of) / wanted
+        if exact or score >= TEXT_LEAST:
+            found = Candidate(owner=owner, source=source, entity=entity, score=score, exact=exact)
+            ranked.append((-score, size, found))
+    return [found for *_, found in sorted(ranked, key=lambda each: each[:2])]
+
+
+def _texts(connection: Connection, scope: Scope) -> int:
+    """How many texts the project has."""
+    counts = SQL(" + ").join(
+        SQL(
+            "(SELECT count(*) FROM coord.recall_texts WHERE project = {} AND sequence BETWEEN {} AND {})"
+        ).format(Literal(each.stream), Literal(each.first), Literal(each.last))
+        for each in scope.segments
+    )
+    found = connection.execute(SQL("SELECT {}").format(counts)).fetchone() if scope.segments else None
+    return int(found[0]) if found else 0
+
+
+def _branches(
+    scope: Scope, name: str, source: str, *, others: bool = True
+) -> Iterator[tuple[Composable, Any, Composed]]:
+    """Where to look: each segment of the project's history, and what other projects share with it.
+
+    Gives whose the records are, the relation, and the condition.
+    """
+    joined, conditions = _conditions(scope, name)
+    for segment in scope.segments:
+        where = SQL("{n}.project = {} AND {n}.sequence BETWEEN {} AND {}").format(
+            Literal(segment.stream), Literal(segment.first), Literal(segment.last), n=SQL(name)
+        )
+        yield Literal(scope.project), source + joined, SQL(" AND ").join([where, *conditions])
+    if not others or "memory" not in (scope.params.source or ("memory",)):
+        return
+    shared = SQL("s.to_project IN ({}, {}) AND s.owner <> {}").format(
+        Literal(scope.project), Literal(tables.ALL_PROJECTS), Literal(scope.project)
+    )
+    if scope.position is not None:
+        shared += SQL(" AND s.position <= {}").format(Literal(scope.position))
+    relation = f"{source} JOIN coord.recall_shares s USING (project, sequence){joined}"
+    yield SQL("s.owner"), relation, SQL(" AND ").join([shared, *conditions])
+
+
+def _conditions(scope: Scope, name: str) -> tuple[str, list[Composable]]:
+    """What the parameters ask of a record; the texts are joined only if that is in them alone."""
+    params, conditions = scope.params, list[Composable]()
+    if params.source:
+        conditions.append(SQL("{}.source = ANY({})").format(SQL(name), Literal(list(params.source))))
+    own = [
+        (params.kind, SQL("k.kind = ANY({})"), list(params.kind)),
+        (params.tag, SQL("k.tags && {}::text[]"), list(params.tag)),
+        (params.agent, SQL("k.agent = {}"), params.agent),
+        (params.since, SQL("k.at >= {}"), params.since),
+        (params.until, SQL("k.at < {}"), params.until),
+    ]
+    asked = [test.format(Literal(value)) for given, test, value in own if given]
+    if not asked:
+        return "", conditions
+    return " JOIN coord.recall_texts k USING (project, sequence)", [*conditions, *asked]
+
+
+def _wait_for(connection: Connection, position: int, timeout_s: float, meant: Meant | None) -> None:
+    """Wait for what is known of an event to be found; one that is long in coming is not waited for."""
+    deadline = datetime.now(UTC).timestamp() + min(timeout_s, TIMEOUT_S)
+    connection.execute(f"LISTEN {tables.RECALLED}; LISTEN {PROJECTED}")
+    try:
+        while not _reached(connection, position, meant):
+            left_s = deadline - datetime.now(UTC).timestamp()
+            if left_s <= 0:
+                return
+            list(connection.notifies(timeout=min(left_s, 1.0), stop_after=1))
+    finally:
+        if not connection.broken:
+            connection.execute("UNLISTEN *")
+
+
+def _reached(connection: Connection, position: int, meant: Meant | None) -> bool:
+    standing = tracked(connection, [source.projection.name for source in SOURCES]).values()
+    texts = tables.progress(connection, tables.TEXTS, CODE) or 0
+    if min((texts, *(each.position for each in standing))) < position:
+        return False
+    model = None if meant is None else tables.model_of(connection, meant.model)
+    return meant is None or (model is not None and model.position >= position)
+
+
+def _configure(connection: Connection) -> None:
+    connection.execute(_SEARCH_SESSION)
+
+
+def told(hits: Sequence[RecallHit]) -> list[dict[str, Any]]:
+    """Hits as they are sent."""
+    found: list[dict[str, Any]] = msgspec.to_builtins(hits, builtin_types=(datetime,))
+    return found

@@ -2,15 +2,18 @@
 
 The library's own stops reading, or connects anew for ever, after one message whose subject or reply subject
 is no UTF-8 or holds a vertical tab, or whose headers are none: the server lets such messages through, so
-anybody who may send one could make a service deaf. Here such a message is dropped and told of. And a request
-that the server denies fails at once, where the library lets it time out.
+anybody who may send one could make a service deaf. Here such a message is dropped and told of. A request that
+the server denies fails at once, where the library lets it time out; and a handshake that fails, because a
+certificate is not trusted, ends one attempt to connect, where the library waits for ever.
 """
 
 import asyncio
+from time import monotonic
 from typing import Any
 
-from nats.aio.client import Client
+from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
 from nats.errors import Error, ProtocolError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, AWAITING_MSG_PAYLOAD, Parser
 
@@ -20,6 +23,19 @@ MAX_LINE_BYTES = 1024 * 1024
 """Longer than any line that a server sends; the longest is its list of other servers."""
 
 _END = b"\r\n"
+
+
+class Wire(TcpTransport):
+    """A connection over TCP; what is left of it after a handshake that failed is given up."""
+
+    async def connect_tls(self, *arguments: Any, **options: Any) -> None:
+        """As ever; then nothing is there whose end the library would wait for: nobody is told of it."""
+        try:
+            await super().connect_tls(*arguments, **options)
+        except (OSError, TimeoutError):
+            self._io_writer.transport.abort()
+            self._io_reader = self._io_writer = None
+            raise
 
 
 class UnreadableMessage(Error):
@@ -61,6 +77,11 @@ class ForgivingClient(Client):
                 return await asked
             finally:
                 asked.cancel()
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        s.last_attempt = monotonic()
+        self._transport = Wire()
+        await self._transport.connect(s.uri, DEFAULT_BUFFER_SIZE, self.options["connect_timeout"])
 
     async def _process_err(self, err_msg: str) -> None:
         if turned_away(err_msg):

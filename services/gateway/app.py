@@ -1,6 +1,7 @@
 """The HTTP application: health, readiness and metrics, the API, and the guard before all of them."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -20,7 +21,15 @@ from services.console.door import PATHS as CONSOLE_PATHS
 from services.console.door import ConsoleDoor
 from services.gateway.api import Api, refusal_of
 from services.gateway.asking import Asker
-from services.gateway.denials import Unauthenticated
+from services.gateway.denials import (
+    CrossSite,
+    Forbidden,
+    TokenExpired,
+    TokenInUrl,
+    TokenRevoked,
+    Unauthenticated,
+    UnknownHost,
+)
 from services.gateway.entry import Entry
 from services.gateway.exposition import expose
 from services.gateway.guard import Guard
@@ -37,6 +46,9 @@ from services.monitoring.sources import Sources
 from services.reading.reads import Reads
 
 HEALTH_AGE_S = 1.0
+TURNED_AWAY = (CrossSite, Forbidden, TokenExpired, TokenInUrl, TokenRevoked, Unauthenticated, UnknownHost)
+
+logger = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -126,6 +138,8 @@ class Gateway:
 
     def _denied(self, error: CoordError) -> None:
         self._metrics.denied(error.code)
+        if isinstance(error, TURNED_AWAY):
+            logger.warning("a request is turned away: %s", error, extra={"code": error.code})
 
     async def _healthz(self, _: Request) -> Response:
         """This process answers, and more is not said."""

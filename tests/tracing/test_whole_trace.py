@@ -204,6 +204,15 @@ def test_a_lease_that_runs_out_is_a_line_and_a_happy_command_is_none(system: Sys
     assert lines(system, command_id="happy-1") + lines(system, command_id="happy-2") == []
 
 
+def test_whom_the_gateway_turns_away_is_a_line(system: System) -> None:
+    gateway = HTTPConnection(system.state["http_url"].removeprefix("http://"))
+    gateway.request("GET", f"/api/{PROJECT}/queue", headers={"Authorization": "Bearer hunter2"})
+    assert gateway.getresponse().status == 401
+    gateway.close()
+    eventually(lambda: lines(system, service="gateway", code="unauthenticated"), "a line about the stranger")
+    assert "hunter2" not in system.log
+
+
 def test_no_secret_is_logged_or_traced(system: System, collector: Collector) -> None:
     secret = [path.read_text().strip() for path in (system.data / "credentials").glob("*.nk")]
     secret.append((system.data / OPERATOR_FILE).read_text().strip())

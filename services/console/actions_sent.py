@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import msgspec
 
+from domain.errors import UnknownTask, WrongState
 from services.access.roles import EVERY, verbs_of
 from services.bus.wire import COMMAND_ID_HEADER, command_subject, parse_command, parse_id
 from services.console.actions import LABELS, OF_THE_PAST, done_words
@@ -17,6 +18,7 @@ from services.errors import UnknownVerb
 from services.gateway.asking import Asker
 from services.gateway.denials import Forbidden
 from services.gateway.entry import Holder
+from services.log.event_log import EventLog
 from services.reading.reads import Reads
 
 TURN_WAIT_S = 60.0
@@ -36,7 +38,14 @@ def may(holder: Holder, project: str, *, frozen: bool) -> frozenset[str]:
 
 
 async def sent(
-    asker: Asker, reads: Reads, holder: Holder, project: str, verb: str, body: bytes, key: str | None
+    asker: Asker,
+    log: EventLog,
+    reads: Reads,
+    holder: Holder,
+    project: str,
+    verb: str,
+    body: bytes,
+    key: str | None,
 ) -> bytes:
     """Have a command carried out; what came of it as JSON, with a sentence `says`.
 
@@ -49,7 +58,7 @@ async def sent(
     fields: dict[str, Any] = msgspec.json.decode(body or b"{}")
     actor = holder.actor
     if verb == RELEASE:
-        actor, fields = await asyncio.to_thread(_for_the_holder, reads, holder, project, fields)
+        actor, fields = await asyncio.to_thread(_for_the_holder, log, reads, holder, project, fields)
     command_id = parse_id({COMMAND_ID_HEADER: key} if key else None, COMMAND_ID_HEADER) or uuid4().hex
     answer = await asker.ask(
         command_subject(project, actor, verb),
@@ -69,13 +78,21 @@ async def sent(
 
 
 def _for_the_holder(
-    reads: Reads, holder: Holder, project: str, fields: dict[str, Any]
+    log: EventLog, reads: Reads, holder: Holder, project: str, fields: dict[str, Any]
 ) -> tuple[str, dict[str, Any]]:
-    """Who holds the task, in whose name it is released, and the fields with a reason that names who asked."""
+    """Who holds the task, in whose name it is released, and the fields with a reason that names who asked.
+
+    Raises Forbidden, UnknownTask, WrongState or NotYetVisible.
+    """
     if holder.role != "operator":
         raise Forbidden(why="Only an operator may release what another holds")
-    rows = reads.read(project, "queue", {"entity": fields["task"]})
-    held_by = rows[0]["holder"] if rows else None
+    task = fields["task"]
+    now = {"entity": task, "min_position": log.project_head(project)[1]}
+    rows = reads.read(project, "queue", now)
+    if not rows:
+        raise UnknownTask(task=task)
+    if rows[0]["holder"] is None:
+        raise WrongState(task=task, status=rows[0]["status"], allowed="held by an agent")
     why = fields.get("reason", "")
     reason = f"released by operator {holder.actor}" + (f": {why}" if why else "")
-    return held_by or holder.actor, {**fields, "reason": reason}
+    return rows[0]["holder"], {**fields, "reason": reason}

@@ -148,7 +148,8 @@ def _sentence(change: RowChange, name: str) -> str:
         told = " ".join(filter(None, about))
         return f"{name} {'is new' if place else 'is gone'}{': ' + told if told else ''}"
     if "status" in values:
-        return f"{name} went from {values['status'][0]} to {values['status'][1]}"
+        before, after = (status.replace("_", " ") for status in values["status"])
+        return f"{name} went from {before} to {after}"
     fields = fields_of(change)
     told = "; ".join(f"{each.field} {each.old} → {each.new}" for each in fields[:_TOLD_FIELDS])
     more = len(fields) - _TOLD_FIELDS

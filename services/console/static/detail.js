@@ -89,16 +89,13 @@ async function load(anew) {
   if (anew) document.getElementById("detail-title")?.focus();
 }
 
-/** With those of the foldable pieces open that were. */
+/** The same thing again keeps what is unfolded in it; another begins at its top. */
 function show(html, anew) {
+  if (anew) body.replaceChildren();
   const unfolded = [...body.querySelectorAll("details[open]")].map((each) => each.id);
   morph(body, html);
-  if (anew) {
-    body.scrollTop = 0;
-    dialog.scrollTop = 0;
-    return;
-  }
   for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
+  if (anew) dialog.scrollTop = 0;
 }
 
 function failed(error) {

@@ -32,13 +32,14 @@ const refresh = oneAtATime(async () => {
   }
 });
 
+document.addEventListener("console:moment", renew);
 document.addEventListener("console:shown", refresh);
 document.addEventListener("submit", narrow);
 document.addEventListener("click", choose);
 addEventListener("resize", () => document.querySelector("[data-graph=handoffs]") && refresh());
-refresh();
 
 async function fill(place) {
+  renew();
   try {
     morph(place, await fetchPart(PARTS[place.dataset.part], narrowing()));
   } catch (error) {
@@ -59,6 +60,14 @@ function told(error) {
 function narrowing() {
   const query = new URLSearchParams(location.search);
   return Object.fromEntries(NARROWING.filter((name) => query.get(name)).map((name) => [name, query.get(name)]));
+}
+
+/** What somebody is filling in stays as it is, until the page shows another graph. */
+let narrowed = JSON.stringify(narrowing());
+function renew() {
+  const now = JSON.stringify(narrowing());
+  if (now !== narrowed) document.getElementById("graph-narrow")?.removeAttribute("data-keep");
+  narrowed = now;
 }
 
 function show(kind, name, distance) {
@@ -394,3 +403,5 @@ function link(of) {
 function cut(text, chars = TITLE_CHARS) {
   return text.length > chars ? `${text.slice(0, Math.floor(chars) - 1)}…` : text;
 }
+
+refresh();

@@ -47,7 +47,7 @@ def console(context: Context, opens: bool, bare: bool) -> None:
         print_json({"url": address})
     else:
         click.echo(address)
-    if opens and not click.launch(address) == 0:
+    if opens and click.launch(address) != 0:
         warn("No browser could be opened; paste the address into one.")
 
 

@@ -25,6 +25,7 @@ from services.access.roles import EVERY, verbs_of
 from services.bus.wire import parse_id
 from services.console import detail_depth
 from services.console.detail_depth import Depth
+from services.console.door import Means
 from services.console.entry import CODE_LIFE_S, SESSION_LIFE_S, Sessions
 from services.console.live import now, tell
 from services.console.pages import STATIC, Pages
@@ -32,16 +33,12 @@ from services.console.rows import PIECES, VIEWS
 from services.console.sight import Desk
 from services.errors import BadInput
 from services.gateway.api import KEY_HEADER, LAST_EVENT_HEADER
-from services.gateway.asking import Asker
 from services.gateway.denials import NoSuchPage, Unauthenticated, WrongMediaType
-from services.gateway.entry import Entry, Holder
-from services.gateway.live import Event, Live
+from services.gateway.entry import Holder
+from services.gateway.live import Event
 from services.gateway.pages import MAX_LIMIT_ROWS
 from services.gateway.problems import problem, status_of
-from services.gateway.tokens import ISSUED, Tokens
-from services.log.event_log import EventLog
-from services.metrics import GatewayMetrics
-from services.reading.reads import Reads
+from services.gateway.tokens import ISSUED
 
 READERS = 4
 COOKIE = "coord_console"
@@ -74,26 +71,15 @@ class _Code(Struct):
 class Console:
     """Answers for everything below `/console`. Close it in the end."""
 
-    def __init__(
-        self,
-        database_url: str,
-        log: EventLog,
-        reads: Reads,
-        live: Live,
-        asker: Asker,
-        entry: Entry,
-        tokens: Tokens,
-        metrics: GatewayMetrics,
-        denied: Callable[[CoordError], None],
-    ) -> None:
-        self._reads = reads
-        self._live = live
-        self._entry = entry
-        self._metrics = metrics
-        self._denied = denied
-        self._desk = Desk(database_url, log, reads)
-        self._depth = Depth(database_url, log, reads, asker)
-        self._sessions = Sessions(tokens, entry)
+    def __init__(self, means: Means) -> None:
+        self._reads = means.reads
+        self._live = means.live
+        self._entry = means.entry
+        self._metrics = means.metrics
+        self._denied = means.denied
+        self._desk = Desk(means.database_url, means.log, means.reads)
+        self._depth = Depth(means.database_url, means.log, means.reads, means.asker)
+        self._sessions = Sessions(means.tokens, means.entry)
         self._pages = Pages()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="console")
         self.app = Router(self._routes(), redirect_slashes=False)
@@ -169,9 +155,9 @@ class Console:
         if kind != "application/x-www-form-urlencoded" or len(body) > _MOST_CHARS:
             raise WrongMediaType
         form = parse_qs(body.decode(errors="replace"))
-        place = _place((form.get("next") or [None])[0])
+        place = _place(form.get("next", [""])[0])
         try:
-            holder = self._entry.admit(_bearer((form.get("token") or [""])[0].strip()))
+            holder = self._entry.admit(_bearer(form.get("token", [""])[0].strip()))
         except CoordError as error:
             self._denied(error)
             return self._html("login.html", {"next": place, "why": str(error)}, status=status_of(error))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from domain.errors import CoordError
@@ -21,22 +22,25 @@ if TYPE_CHECKING:
 PATHS = ("/console", "/console/{rest:path}")
 
 
+class Means(Struct, frozen=True):
+    """What the console works with; all of it is the gateway's."""
+
+    database_url: str
+    log: EventLog
+    reads: Reads
+    live: Live
+    asker: Asker
+    entry: Entry
+    tokens: Tokens
+    metrics: GatewayMetrics
+    denied: Callable[[CoordError], None]
+
+
 class ConsoleDoor:
     """An ASGI application. Close it in the end."""
 
-    def __init__(
-        self,
-        database_url: str,
-        log: EventLog,
-        reads: Reads,
-        live: Live,
-        asker: Asker,
-        entry: Entry,
-        tokens: Tokens,
-        metrics: GatewayMetrics,
-        denied: Callable[[CoordError], None],
-    ) -> None:
-        self._parts = (database_url, log, reads, live, asker, entry, tokens, metrics, denied)
+    def __init__(self, means: Means) -> None:
+        self._means = means
         self._console: Console | None = None
         self._opening = asyncio.Lock()
 
@@ -51,13 +55,12 @@ class ConsoleDoor:
     async def _opened(self) -> "Console":
         async with self._opening:
             if self._console is None:
-                kind = await asyncio.to_thread(_load)
-                self._console = await asyncio.to_thread(kind, *self._parts)
+                self._console = await asyncio.to_thread(_load, self._means)
             return self._console
 
 
-def _load() -> "type[Console]":
+def _load(means: Means) -> "Console":
     """The templates take a moment to load, in which the gateway answers others."""
     from services.console.app import Console
 
-    return Console
+    return Console(means)

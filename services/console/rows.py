@@ -1,14 +1,14 @@
-"""What each view of the console shows of a project at a moment: lists of a bounded length, ready for templates.
+"""What each view of the console shows of a project at a moment: bounded lists, ready for templates.
 
 Asks the views that every door has, with their filters; which rows there are is decided there.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct
 
-from domain.lineage import END
+from domain.catalog import EVENTS
 from services.console.sight import Counts, Sight
 from services.errors import BadInput
 from services.reading.reads import Item
@@ -24,6 +24,7 @@ MAX_OPEN_HANDOFFS = 100
 FINISHED_HANDOFFS = 40
 SETTING_CHANGES = 40
 MAX_DEEP_ROWS = 1_000_000
+_MAX_DIGITS = 7
 
 OPEN_TASKS = ("in_progress", "claimed", "queued", "blocked", "failed", "dead")
 """The columns of the board, in the order in which a task goes through them."""
@@ -33,23 +34,25 @@ FINISHED = ("completed", "rejected", "expired")
 _TASK_FILTERS = ("text", "status", "persona", "holder", "type", "plan")
 _EVENT_FILTERS = ("text", "who", "kind")
 
-KINDS: Final = {
-    "tasks": (
-        "task.enqueued", "task.imported", "task.queued", "task.claimed", "task.started", "task.progressed",
-        "task.completed", "task.released", "task.cancelled", "task.reprioritized", "task.revived",
-    ),
-    "trouble": (
-        "task.failed", "task.died", "task.lease_expired", "agent.went_stale", "handoff.expired",
-        "handoff.rejected", "failure.recorded",
-    ),
-    "handoffs": (
-        "handoff.initiated", "handoff.accepted", "handoff.rejected", "handoff.completed", "handoff.expired",
-    ),
-    "agents": ("agent.spawned", "agent.went_stale", "agent.recovered", "agent.terminated"),
-    "settings": ("setting.changed", "persona.defined"),
-    "learning": ("failure.recorded", "estimate.recorded", "estimate.closed", "retro.recorded"),
-    "history": ("project.forked", "project.restored", "bookmark.placed", "bookmark.removed"),
-}  # fmt: skip
+_TROUBLE = (
+    "task.failed", "task.died", "task.lease_expired", "agent.went_stale", "handoff.expired",
+    "handoff.rejected", "failure.recorded",
+)  # fmt: skip
+_CONTEXTS: Mapping[str, tuple[str, ...]] = {
+    "tasks": ("task",),
+    "handoffs": ("handoff",),
+    "agents": ("agent",),
+    "settings": ("setting", "persona"),
+    "learning": ("failure", "estimate", "retro", "memory"),
+    "history": ("project", "bookmark"),
+}
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "trouble": _TROUBLE,
+    **{
+        kind: tuple(name for name in EVENTS if name.partition(".")[0] in contexts)
+        for kind, contexts in _CONTEXTS.items()
+    },
+}
 """What the timeline can be narrowed to, and the events that are of it."""
 
 
@@ -109,16 +112,16 @@ def queue_rows(sight: Sight, given: Given, _: str) -> Variables:
     return _page(rows, offset, total)
 
 
-def handoffs(sight: Sight, given: Given, _: str) -> Variables:
+def handoffs(sight: Sight, _: Given, __: str) -> Variables:
     """Those that are open with all that travels, and the latest of those that are over."""
     waiting = sight.view("handoffs", status="initiated,accepted", limit=MAX_OPEN_HANDOFFS)
     over = sight.view("handoffs", status=",".join(FINISHED), limit=FINISHED_HANDOFFS)
-    names = dict.fromkeys(each["task"] for each in (*waiting, *over))
-    tasks = sight.tasks([*names][:MAX_OPEN_HANDOFFS])
+    tasks = dict.fromkeys(each["task"] for each in (*waiting, *over))
+    titles = sight.titles([*tasks])
     return {
         "counts": sight.counts(),
-        "waiting": [{**each, "of": tasks.get(each["task"])} for each in waiting],
-        "over": [{**each, "of": tasks.get(each["task"])} for each in over],
+        "waiting": [{**each, "title": titles.get(each["task"], "")} for each in waiting],
+        "over": [{**each, "title": titles.get(each["task"], "")} for each in over],
         "filters": {},
     }
 
@@ -222,7 +225,7 @@ def _page(rows: list[Item], offset: int, total: int | None) -> Variables:
 
 def _offset(given: Given) -> int:
     text = given.get("offset", "0")
-    if not (text.isascii() and text.isdecimal() and len(text) < len(str(END)) and int(text) <= MAX_DEEP_ROWS):
+    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS and int(text) <= MAX_DEEP_ROWS):
         raise BadInput(verb="a list", why=f"`offset` is a number up to {MAX_DEEP_ROWS}")
     return int(text)
 

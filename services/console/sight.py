@@ -24,7 +24,7 @@ from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.projector.tables import Connection, connected
 from services.reading.listing import query
-from services.reading.reads import Item, NotYetVisible, Reads, data_of
+from services.reading.reads import Item, NotYetVisible, Reads
 from services.reading.replay import Rows
 from services.reading.travel import Point, Travel
 
@@ -157,14 +157,14 @@ class Sight:
         given = {name: value for name, value in params.items() if value not in (None, "", ())}
         return self._travel.view(self.project, view, position, given)
 
-    def tasks(self, names: Collection[str]) -> dict[str, Item]:
-        """These tasks, by name."""
+    def titles(self, tasks: Collection[str]) -> dict[str, str]:
+        """What these tasks are called, by their ids."""
         if self.moment.live:
-            found = (self._desk.reads.read(self.project, "queue", {"entity": name}) for name in names)
-            return {row["task"]: row for rows in found for row in rows}
-        keys = [(self.project, name) for name in names]
+            found = (self._desk.reads.read(self.project, "queue", {"entity": each}) for each in tasks)
+            return {row["task"]: row["title"] for rows in found for row in rows}
+        keys = [(self.project, each) for each in tasks]
         rows = self._travel.rows(QUEUE, self.project, self.moment.position, keys)
-        return {row.task: data_of(row) for row in rows.values()}
+        return {row.task: row.title for row in rows.values()}
 
     def counts(self) -> Counts:
         """By kind and status; what does not occur is left out."""

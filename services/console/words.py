@@ -5,13 +5,15 @@ from typing import Any
 
 import msgspec
 
+NOTHING = "\u2013"
+
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 
 
 def span(seconds: float | None) -> str:
     """How long: 12s, 4m 05s, 3h 12m, 2d 4h."""
     if seconds is None:
-        return "–"
+        return NOTHING
     whole = max(int(seconds), 0)
     if seconds < 10 and seconds != whole:
         return f"{max(seconds, 0.0):.1f}s"
@@ -26,17 +28,17 @@ def span(seconds: float | None) -> str:
 
 def age(since: datetime | None, now: datetime) -> str:
     """How long ago, seen from `now`."""
-    return "–" if since is None else span((now - since).total_seconds())
+    return NOTHING if since is None else span((now - since).total_seconds())
 
 
 def clock(at: datetime | None) -> str:
     """A time of day, in UTC; scripts make it local."""
-    return "–" if at is None else f"{at.astimezone(UTC):%H:%M:%S}"
+    return NOTHING if at is None else f"{at.astimezone(UTC):%H:%M:%S}"
 
 
 def day(at: datetime | None) -> str:
     """A date and a time, in UTC."""
-    return "–" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return NOTHING if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def number(count: float) -> str:
@@ -45,7 +47,7 @@ def number(count: float) -> str:
 
 
 def percent(share: float | None) -> str:
-    return "–" if share is None else f"{share * 100:.0f}%"
+    return NOTHING if share is None else f"{share * 100:.0f}%"
 
 
 def status(name: str) -> str:

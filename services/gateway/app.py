@@ -18,7 +18,7 @@ from starlette.routing import Route
 from domain.errors import CoordError
 from services.bus.link import Link
 from services.console.door import PATHS as CONSOLE_PATHS
-from services.console.door import ConsoleDoor
+from services.console.door import ConsoleDoor, Means
 from services.gateway.api import Api, refusal_of
 from services.gateway.asking import Asker
 from services.gateway.denials import (
@@ -87,7 +87,7 @@ class Gateway:
         self._mcp = McpDoor(self._entry, asker, reads, link, database_url)
         self._api = Api(self._entry, asker, lists, self._live, self._denied)
         self._console = ConsoleDoor(
-            database_url, self._log, reads, self._live, asker, self._entry, tokens, metrics, self._denied
+            Means(database_url, self._log, reads, self._live, asker, self._entry, tokens, metrics, self._denied)
         )
         self._asking: asyncio.Task[Health] | None = None
         self._asked_at = 0.0

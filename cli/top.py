@@ -25,7 +25,7 @@ def top(context: Context, view: str, until: str | None) -> None:
 
     For example: coordctl top --view queue
     """
-    if context.as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if context.as_json or not all(each.isatty() for each in (sys.stdin, sys.stdout, sys.stderr)):
         raise click.UsageError(
             "`top` needs a terminal; for programs there are `status`, `agent list`, `task list`, `events`."
         )

@@ -51,6 +51,15 @@ class Slider(Static):
         self.post_message(self.Pointed(min(max((event.x - 1) / max(self.size.width - 3, 1), 0.0), 1.0)))
 
 
+class Picks(Static):
+    """A line of things to click on: a click is as good as the key of what it hits."""
+
+    def on_click(self, event: events.Click) -> None:
+        key = event.style.meta.get("pick")
+        if key is not None:
+            self.app.simulate_key(key)
+
+
 class Board(App[None]):
     """The lists and pages of one project at the moment `sequence`; None is now.
 
@@ -79,6 +88,7 @@ class Board(App[None]):
         self.standing: Standing | None = None
         self.lost = ""
         self.desk = Desk(find, project)
+        self.lines = Lines(id="list")
         self._note = ""
         self.moment = Moment()
         self._counts: Counts = {}
@@ -96,10 +106,10 @@ class Board(App[None]):
         yield Static(id="title")
         yield Static(id="tallies")
         yield Slider(id="slider")
-        yield Static(id="tabs")
-        yield Static(id="choices")
+        yield Picks(id="tabs")
+        yield Picks(id="choices")
         yield Static(id="heading")
-        yield Lines(id="list")
+        yield self.lines
         yield Static(id="event")
         with Horizontal(id="asking"):
             yield Static(id="prompt")
@@ -124,10 +134,6 @@ class Board(App[None]):
     def on_lines_moved(self) -> None:
         if self.frame is not None and self.lines.lacking:
             self.want()
-
-    @property
-    def lines(self) -> Lines:
-        return self.query_one("#list", Lines)
 
     @property
     def choice(self) -> Choice:
@@ -186,7 +192,10 @@ class Board(App[None]):
     def show(self) -> None:
         """Draw again what time changes, or what has been read."""
         self._show_head()
-        self._show_rows()
+        listing = self._listing() if self.lines.is_attached else None
+        if listing is not None:
+            place, self._arriving = self._arriving, None
+            self.lines.show(listing, place)
 
     async def begin(self) -> None:
         """Called when the first has been heard of the project, and then again."""
@@ -268,6 +277,8 @@ class Board(App[None]):
         return Scene(now=now, tasks=tasks, wide=self.size.width >= WIDE)
 
     def _show_head(self) -> None:
+        if not self.lines.is_attached:  # the screen has gone
+            return
         width = self.size.width
         state = top_head.State(
             project=self.project, now=datetime.now(UTC), sequence=self.sequence, moment=self.moment,
@@ -279,9 +290,9 @@ class Board(App[None]):
         self.put("title", top_head.title(state, width))
         self.put("tallies", top_head.tallies(self._counts, width))
         self.put("slider", top_head.slider(at, self.head, width))
-        self.put("tabs", top_head.tabs(self.tab_shown, names))
+        self.put("tabs", top_head.tabs(self.tab_shown))
         choices = top_head.choices(self.tab_shown, self.choice, self.text, self.frame, width)
-        self.put("choices", Text() if deep else choices)
+        self.put("choices", top_head.page_title(names, self._page_told(), width) if deep else choices)
         columns = COLUMNS[self.choice.view]
         self.put("heading", Text() if deep else heading(columns, width - 1, wide=width >= WIDE))
         event = Text(f" #{self.moment.sequence:,} {clean(self.moment.words)}", style="dim")
@@ -289,17 +300,16 @@ class Board(App[None]):
         self.put("event", note if self._note else event if self.moment.sequence else Text())
         self.put("keys", top_head.keys(self.tab_shown, deep=deep, live=self.sequence is None))
 
+    def _page_told(self) -> str:
+        """What the thing is called of which a page tells."""
+        story = self._chapter.story if self._chapter and not self.helping else None
+        return "" if story is None else str(story.row.get("title") or story.row.get("feature") or "")
+
     def put(self, name: str, text: Text) -> None:
         """Change a line, if it is not so already."""
         if self._put_texts.get(name) != text:
             self._put_texts[name] = text
             self.query_one(f"#{name}", Static).update(text, layout=False)
-
-    def _show_rows(self) -> None:
-        listing = self._listing()
-        if listing is not None:
-            place, self._arriving = self._arriving, None
-            self.lines.show(listing, place)
 
     def _listing(self) -> Listing | None:
         """The rows to show; None as long as they have not been read."""

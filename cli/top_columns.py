@@ -38,8 +38,8 @@ Cell = Callable[[Any, Scene], Told]
 class Column:
     """A column of `width` cells, or one that shares what is left in proportion to `share`.
 
-    A `wide` one is left out when there is little room, `broad` is its width when there is much; one that is
-    `right` ends at its right edge.
+    One for a `wide` screen is left out when there is little room, one for a `narrow` screen when there is
+    much; then it may be `broad`, too. One that is `right` ends at its right edge.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Column:
     width: int = 0
     share: int = 0
     wide: bool = False
+    narrow: bool = False
     broad: int = 0
     right: bool = False
 
@@ -74,7 +75,7 @@ def line(columns: Sequence[Column], row: Item, scene: Scene, width: int) -> Text
 
 def _layout(columns: Sequence[Column], width: int, *, wide: bool) -> tuple[list[Column], list[int]]:
     """Which columns there is room for, and how wide each is."""
-    shown = [each for each in columns if wide or not each.wide]
+    shown = [each for each in columns if not (each.narrow if wide else each.wide)]
     while _least(shown, wide=wide) > width and any(not each.share for each in shown):
         shown.remove(next(each for each in reversed(shown) if not each.share))
     fixed = [(wide and each.broad) or each.width for each in shown]
@@ -175,7 +176,10 @@ def _rate(row: Item, _: Scene) -> Told:
 
 
 def _average(row: Item, _: Scene) -> str:
-    return NOTHING if row["average_s"] is None else span(row["average_s"])
+    seconds = row["average_s"]
+    if seconds is None:
+        return NOTHING
+    return f"{seconds:.1f}s" if seconds < 60 else span(seconds)
 
 
 def _title(row: Item, _: Scene) -> str:
@@ -187,6 +191,19 @@ def _attempts(row: Item, _: Scene) -> Told:
     """How often it was begun, and how often that failed."""
     failed = f"/{row['failures']}" if row["failures"] else ""
     return Text(f"{row['attempt'] or NOTHING}{failed}", style="red" if failed else "")
+
+
+def _blockers(row: Item, _: Scene) -> str:
+    """What it waits for: the first, and how many more."""
+    first, *more = row["blocked_by"] or [NOTHING]
+    return f"{first} +{len(more)}" if more else str(first)
+
+
+def _held_or_blocked(row: Item, scene: Scene) -> Told:
+    if row["holder"]:
+        lease = _lease(row, scene)
+        return Text(row["holder"], style=status_style("active")).append(f" {lease}")
+    return _blockers(row, scene)
 
 
 def _from_to(row: Item, _: Scene) -> str:
@@ -221,10 +238,11 @@ def _ratio(row: Item, _: Scene) -> Told:
 COLUMNS: Mapping[str, Sequence[Column]] = {
     "agents": (
         Column("agent", _name, share=3),
-        Column("persona", _field("persona"), width=10),
+        Column("persona", _field("persona"), width=10, broad=14),
         Column("doing", _doing, share=5),
         Column("lease", _agents_lease, width=7, right=True),
         Column("since", _age("since"), width=6, right=True),
+        Column("dec", _field("decisions"), width=4, right=True, narrow=True),
         Column("decisions", _field("decisions"), width=9, right=True, wide=True),
         Column("completed", _field("completed"), width=9, right=True, wide=True),
         Column("failed", _field("failed"), width=6, right=True, wide=True),
@@ -236,10 +254,11 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         Column("status", _status, width=11),
         Column("prio", _field("priority"), width=4, right=True),
         Column("title", _title, share=4),
-        Column("persona", _field("persona"), width=10, wide=True),
-        Column("holder", _field("holder"), width=10),
+        Column("persona", _field("persona"), width=14, wide=True),
+        Column("holder", _field("holder"), width=14, wide=True),
         Column("lease", _lease, width=7, right=True, wide=True),
-        Column("blocked by", _field("blocked_by"), share=2),
+        Column("blocked by", _blockers, share=2, wide=True),
+        Column("held by, or waits for", _held_or_blocked, share=4, narrow=True),
         Column("try", _attempts, width=4, right=True),
         Column("age", _age("enqueued_at"), width=6, right=True),
     ),

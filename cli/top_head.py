@@ -14,38 +14,44 @@ from services.top.source import Frame, Standing
 from services.top.tabs import TABS, Choice, Tab
 
 _BETWEEN = "  "
-_OVER = ("terminated", "completed", "cancelled", "rejected", "expired")
-_ORDER: Mapping[str, Sequence[str]] = {
-    "agents": ("stale", "active", "terminated"),
-    "tasks": (
-        "failed", "dead", "in_progress", "claimed", "queued", "blocked", "completed", "cancelled",
-    ),
-    "handoffs": ("initiated", "accepted", "rejected", "expired", "completed"),
-}  # fmt: skip
+_TOLD: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "agents": {"stale": ("stale",), "active": ("active",)},
+    "tasks": {
+        "failed": ("failed", "dead"),
+        "in work": ("in_progress", "claimed"),
+        "queued": ("queued",),
+        "blocked": ("blocked",),
+        "done": ("completed", "cancelled"),
+    },
+    "handoffs": {"open": ("initiated", "accepted")},
+}
+"""What of the counts is told, and of which statuses it is the sum; what needs somebody comes first."""
+
 
 HELP = (
     ("Time", ""),
-    ("← →", "one event back, one on; also , and ."),
-    ("Shift+← Shift+→", "a hundred events; also < and >"),
+    ("← →", "one event back, one on; or , and ."),
+    ("Shift+← Shift+→", "a hundred events; or < and >"),
     ("Home End", "to the first event; live, as things happen"),
-    ("Space", "play from here, and stop; + and - change the speed"),
-    ("g", "go to a point: #56, 1234, 14:03 as an ISO time, '5 minutes ago', a bookmark, now"),
+    ("Space + -", "play from here, or stop; faster, slower"),
+    ("g", "go to a point: #56, 1234, 5 minutes ago, a bookmark, …"),
     ("", ""),
     ("Lists", ""),
-    ("1 … 5, Tab", "fleet, queue, handoffs, timeline, learned"),
+    ("1 … 5 Tab", "fleet, queue, handoffs, timeline, learned"),
     ("underlined letters", "choose which rows are shown"),
-    ("/", "only rows that contain a text, as you type (queue, timeline, learned)"),
-    ("↑ ↓ j k", "one row; PgUp and PgDn a screen, Ctrl+Home and Ctrl+End to the ends"),
-    ("Enter", "all about the row: its story, and from there on whatever is underlined"),
-    ("Esc", "back; leave the search"),
+    ("/", "only rows that contain a text, as you type"),
+    ("↑ ↓ PgUp PgDn", "move; Ctrl+Home and Ctrl+End to the ends"),
+    ("Enter", "all about the row; from there on wherever ▸ leads"),
+    ("Esc", "back; end the search"),
     ("q", "quit"),
     ("", ""),
     ("What you see", ""),
-    ("lease", "what is left of it as it was given. Heartbeats lengthen it, which the log does not tell:"),
-    ("", "a lease beyond its first end is 'renewed'. In the past, times are as of that moment."),
-    ("behind", "the read models have yet to take so many events; what you see is that much older"),
-    ("mouse", "click on a row, a tab or the slider; hold Shift to select text"),
-)  # fmt: skip
+    ("lease", "what is left of it as it was given. Heartbeats, which"),
+    ("", "are no events, lengthen it: then it is 'renewed'."),
+    ("behind", "so many events are not in the lists yet"),
+    ("ages", "are as of the moment you look at"),
+    ("mouse", "works on all of it; hold Shift to select text"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +81,7 @@ def title(state: State, width: int) -> Text:
         return joined([*parts, Text("connecting …", style="dim")], " ", width)
     if state.sequence is None:
         parts.append(Text(" LIVE ", style="bold green reverse"))
-        parts.append(Text(f"#{head:,}", style="bold"))
+        parts.append(Text(f"#{moment.sequence:,}", style="bold"))
     else:
         mark = " ▶ PLAYING " if state.speed else " ❚❚ PAST "
         parts.append(Text(mark, style="bold yellow reverse"))
@@ -91,23 +97,19 @@ def title(state: State, width: int) -> Text:
 
 
 def tallies(counts: Counts, width: int) -> Text:
-    """How much there is of what; what needs somebody first, what is over last."""
+    """How much there is of what."""
     parts: list[Text] = []
-    for kind, order in _ORDER.items():
+    for kind, told in _TOLD.items():
         held = counts.get(kind, {})
-        shown = [status for status in order if held.get(status) and status not in _OVER]
-        told = Text(f"{kind} ", style="bold")
-        figures = [Text(f"{held[each]:,} {_plain(each)}", style=status_style(each)) for each in shown]
-        told.append_text(Text(" · ").join(figures) if figures else Text("none open", style="dim"))
-        parts.append(told)
-    over = [
-        Text(f"{held[status]:,} {_plain(status)}", style="dim")
-        for kind, order in _ORDER.items()
-        for held in (counts.get(kind, {}),)
-        for status in order
-        if held.get(status) and status in _OVER and kind == "tasks"
-    ]
-    return Text(" ").append_text(joined([*parts, *over], "   ", width - 1))
+        sums = {name: sum(held.get(each, 0) for each in statuses) for name, statuses in told.items()}
+        figures = [
+            Text(f"{count:,} {name}", style=status_style(told[name][0]))
+            for name, count in sums.items()
+            if count
+        ]
+        if figures:
+            parts.append(Text.assemble((f"{kind} ", "bold"), Text(" · ").join(figures)))
+    return Text(" ").append_text(joined(parts, _BETWEEN, width - 1))
 
 
 def slider(sequence: int, head: int, width: int) -> Text:
@@ -120,17 +122,14 @@ def slider(sequence: int, head: int, width: int) -> Text:
     return line.append("─" * (cells - 1 - place), style="dim")
 
 
-def tabs(chosen: Tab, trail: Sequence[str]) -> Text:
-    """The tabs; behind the chosen one, what was opened from there."""
+def tabs(chosen: Tab) -> Text:
+    """The lists there are."""
     line = Text(" ", no_wrap=True, overflow="ellipsis")
     for number, tab in enumerate(TABS, 1):
-        style = "bold reverse" if tab is chosen else ""
-        link = Style(meta={"@click": f"app.tab({number - 1})"})
-        line.append(Text(f" {number} {tab.title} ", style=style + " " if style else "", end=""))
-        line.stylize(link, len(line) - len(tab.title) - 4)
+        start = len(line)
+        line.append(f" {number} {tab.title} ", style="bold reverse" if tab is chosen else "")
+        line.stylize(Style(meta={"pick": str(number)}), start)
         line.append(" ")
-    for each in trail:
-        line.append(" ▸ ", style="dim").append(clean(each), style="bold")
     return line
 
 
@@ -148,12 +147,21 @@ def choices(tab: Tab, chosen: Choice, text: str, frame: Frame | None, width: int
         if frame is not None and choice.counted:
             held = frame.counts[choice.counted]
             line.append(f" {sum(held.get(each, 0) for each in choice.statuses):,}", style="dim")
-        line.stylize(Style(meta={"@click": f"app.choose('{choice.key}')"}), start)
+        line.stylize(Style(meta={"pick": choice.key}), start)
         line.append(_BETWEEN)
     if text:
         line.append(f"/{clean(text)}", style="bold yellow")
     elif frame is not None and frame.factor is not None:
         line.append_text(_factor(frame.factor.get("factor"), int(frame.factor["estimates"])))
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def page_title(names: Sequence[str], told: str, width: int) -> Text:
+    """What page is open, and the way there."""
+    line = Text(" ", no_wrap=True)
+    line.append(" ▸ ".join(map(clean, names)), style="bold")
+    line.append(f"  {clean(told)}" if told else "")
     line.truncate(width, overflow="ellipsis")
     return line
 
@@ -178,7 +186,3 @@ def _factor(factor: float | None, estimates: int) -> Text:
     return Text(f"correction factor {factor:.2f}x", style="bold").append(
         f" from {estimates} {many} closed in 90 days", style="dim"
     )
-
-
-def _plain(status: str) -> str:
-    return status.replace("_", " ")

@@ -83,9 +83,8 @@ def _event(story: Story, width: int) -> _Told:
     row = story.row
     yield from _wrapped(row["words"], width, "bold")
     yield Text(), None
-    named = {name: row[name] for name in row if name not in ("words", "data", "entity")}
-    yield from _fields(named, story.subject, width)
-    yield _field("entity", row["entity"], 14), story.about
+    named = {name: row[name] for name in row if name not in ("words", "data")}
+    yield from _fields(named, story.subject, width, entity=story.about)
     yield from _title("Why")
     for cause in story.causes:
         yield (
@@ -103,7 +102,7 @@ def _title(text: str) -> _Told:
     yield Text(text, style="bold"), None
 
 
-def _fields(row: Item, subject: Subject, width: int) -> _Told:
+def _fields(row: Item, subject: Subject, width: int, entity: Subject | None = None) -> _Told:
     """Names and values, one a line and long ones on several; what is empty is left out."""
     empty = (None, "", [], (), {})
     shown = {name: value for name, value in row.items() if name not in UNSEEN and value not in empty}
@@ -115,7 +114,7 @@ def _fields(row: Item, subject: Subject, width: int) -> _Told:
             continue
         kind = _LEADS.get(name)
         leads = Subject(kind, value) if kind and isinstance(value, str) else None  # type: ignore[arg-type]
-        leads = None if leads == subject else leads
+        leads = entity if name == "entity" else None if leads == subject else leads
         for place, part in enumerate(_parts(value, max(width - longest - 2, 20))):
             yield _field("" if place else name, part, longest), None if place else leads
 
@@ -135,16 +134,19 @@ def _parts(value: Any, width: int) -> Sequence[str]:
         case str():
             lines = value.splitlines()
         case dict():
-            lines = _json(value)
+            lines = _json(value, width)
         case list() | tuple() if not all(isinstance(each, str) for each in value):
-            lines = _json(value)
+            lines = _json(value, width)
         case _:
             lines = [cell(value)]
     return [part for line in lines for part in textwrap.wrap(clean(line), width) or [""]]
 
 
-def _json(value: Any) -> list[str]:
-    return msgspec.json.format(msgspec.json.encode(value)).decode().splitlines()
+def _json(value: Any, width: int) -> list[str]:
+    """On one line if there is room."""
+    text = msgspec.json.encode(value)
+    short = msgspec.json.format(text, indent=0).decode()
+    return [short] if len(short) <= width else msgspec.json.format(text).decode().splitlines()
 
 
 def _wrapped(text: str, width: int, style: str) -> _Told:

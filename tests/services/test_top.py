@@ -63,7 +63,7 @@ def replayed(stage: Stage, sequence: int) -> dict[str, list[Any]]:
 
 def test_lists_and_counts_of_the_past_are_those_of_a_replay(stage: Stage, source: Source) -> None:
     last = stage.saga.last("main")
-    for sequence in {1, *range(5, last, 13), last}:
+    for sequence in (10, last // 2, last):
         rows = replayed(stage, sequence)
         for tab in TABS:
             for each in tab.choices:

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 
 import yaml
 
-from services.embedded import EmbeddedPostgres
+from services.embedded import EmbeddedNats, EmbeddedPostgres
 from services.embedded.nats import free_addresses
 from services.roster import SERVICES
 from tests.acceptance.system import ROOT
@@ -30,18 +30,22 @@ RULES = ROOT / "ops" / "prometheus"
 PATIENCE_S = 20
 POLL_S = 0.1
 STOP_TIMEOUT_S = 30
-SCRAPE = "500ms"
-WINDOW = "6s"
+SCRAPE = "2s"
+EVALUATE = "1s"
+WINDOW = "15s"
 """In place of the minutes that rules look back."""
 
 
 class Site:
-    """Postgres, NATS and the four services of one data directory."""
+    """Postgres, NATS and every service of one data directory; another nats-server is only watched."""
 
-    def __init__(self, data: Path, postgres: EmbeddedPostgres, nats: OpenNats) -> None:
+    def __init__(
+        self, data: Path, postgres: EmbeddedPostgres, nats: EmbeddedNats, other_nats: EmbeddedNats
+    ) -> None:
         self.data = data
         self.postgres = postgres
         self.nats = nats
+        self.other_nats = other_nats
         self.port = int(free_addresses()[0].partition(":")[2])
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -54,7 +58,7 @@ class Site:
             "COORD_DATA": str(self.data),
             "COORD_DATABASE_URL": self.postgres.url,
             "COORD_NATS_URL": self.nats.url,
-            "COORD_NATS_MONITOR_URL": self.nats.monitor_url,
+            "COORD_NATS_MONITOR_URL": f"{self.nats.monitor_url},{self.other_nats.monitor_url}",
             "COORD_HTTP_PORT": str(self.port),
         }
 
@@ -88,14 +92,14 @@ class Site:
         for child in self._children.values():
             child.wait(STOP_TIMEOUT_S)
 
-    def get(self, path: str) -> str:
+    def get(self, path: str, status: int = 200) -> str:
         """What the gateway answers, with the operator's token."""
         token = (self.data / "credentials" / "operator.token").read_text().strip()
-        return fetched(self.port, path, {"Authorization": f"Bearer {token}"})
+        return fetched(self.port, path, {"Authorization": f"Bearer {token}"}, status)
 
 
 class Prometheus:
-    """A server with the rules of `ops/prometheus`, which looks twice a second."""
+    """A server with the rules of `ops/prometheus`, which looks every two seconds."""
 
     def __init__(
         self, program: Path, folder: Path, target: str, shorter: Mapping[str, tuple[str, str]]
@@ -108,7 +112,7 @@ class Prometheus:
         config["global"] = {
             "scrape_interval": SCRAPE,
             "scrape_timeout": SCRAPE,
-            "evaluation_interval": SCRAPE,
+            "evaluation_interval": EVALUATE,
         }
         config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -158,11 +162,12 @@ def standing(
 ) -> Iterator[tuple[Site, Prometheus]]:
     """All of it running; nothing of it afterwards."""
     with ExitStack() as stack:
-        postgres, nats = EmbeddedPostgres(data), OpenNats(data)
-        for server in (postgres, nats):
+        postgres, nats, other = EmbeddedPostgres(data), OpenNats(data), EmbeddedNats(data / "other")
+        servers: tuple[EmbeddedPostgres | EmbeddedNats, ...] = (postgres, nats, other)
+        for server in servers:
             stack.callback(server.stop)
             server.start()
-        site = Site(data, postgres, nats)
+        site = Site(data, postgres, nats, other)
         stack.callback(site.stop)
         site.start(*SERVICES)
         folder = data / "prometheus"
@@ -185,20 +190,20 @@ def hurried(text: str, shorter: Mapping[str, tuple[str, str]]) -> str:
     return yaml.safe_dump(read)
 
 
-def fetched(port: int, path: str, headers: Mapping[str, str] | None = None) -> str:
+def fetched(port: int, path: str, headers: Mapping[str, str] | None = None, status: int = 200) -> str:
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
         connection.request("GET", path, headers=dict(headers or {}))
         answer = connection.getresponse()
         text = answer.read().decode()
-        assert answer.status == 200, f"{path}: {answer.status} {text}"
+        assert answer.status == status, f"{path}: {answer.status} {text}"
         return text
     finally:
         connection.close()
 
 
-def eventually(holds: Callable[[], object], what: str, wait_s: float = PATIENCE_S) -> None:
-    """Wait until it holds."""
+def eventually(holds: Callable[[], object], what: object, wait_s: float = PATIENCE_S) -> None:
+    """Wait until it holds; `what` says what is missing then, and may change while it is waited for."""
     deadline = time.monotonic() + wait_s
     while not holds():
         assert time.monotonic() < deadline, f"not within {wait_s} s: {what}"

@@ -18,9 +18,8 @@ from services.doors.reports import Report
 from services.doors.views import read_message
 from services.embedded import EmbeddedNats
 from services.embedded.nats import free_addresses
-from services.gateway.exposition import expose, merge
+from services.gateway.exposition import merge
 from services.health import health
-from services.reading.reads import Tally
 from services.roster import SERVICES
 from tests.services.hosted import hosted
 
@@ -181,11 +180,3 @@ def test_metrics_of_many_services_are_one_family_with_a_sample_each() -> None:
         ({"verb": "task.claim", "service": "writer", "instance": instance}, 3.0)
         for instance in ("a:1", "b:2")
     ]
-
-
-def test_however_many_projects_there_are_the_series_are_bounded() -> None:
-    nothing = health.Health(parts={}, standing=None, relay=None, reports=[])
-    tallies = [Tally(f"p{number}", "tasks", "queued", 1) for number in range(500)]
-    lines = [line for line in expose(nothing, tallies).decode().splitlines() if "coordctl_tasks{" in line]
-    assert len(lines) == 101
-    assert 'coordctl_tasks{project="others",status="queued"} 400.0' in lines

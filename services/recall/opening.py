@@ -23,19 +23,15 @@ class Opening:
 
     def embedder(self) -> Embedder:
         """Raises EmbedderMissing or Unavailable."""
-        if self._embedder is not None:
-            return self._embedder
-        with self._turn:
-            if self._embedder is None:
-                self._open()
-            assert self._embedder is not None  # or it was raised why there is none
-            return self._embedder
+        return self._embedder or self._opened()
 
-    def _open(self) -> None:
-        if self._failed is not None and monotonic() < self._again_at_s:
-            raise self._failed
-        try:
-            self._embedder = opened(self._choice)
-        except CoordError as error:
-            self._failed, self._again_at_s = error, monotonic() + AGAIN_S
-            raise
+    def _opened(self) -> Embedder:
+        with self._turn:
+            if self._failed is not None and monotonic() < self._again_at_s:
+                raise self._failed
+            try:
+                found = self._embedder = self._embedder or opened(self._choice)
+            except CoordError as error:
+                self._failed, self._again_at_s = error, monotonic() + AGAIN_S
+                raise
+            return found

@@ -26,6 +26,7 @@ from services.errors import BadInput, Unavailable
 from services.log.codec import Codec
 from services.log.database import ImpatientConnection
 from services.log.event_log import EventLog
+from services.log.lineage import READ_MARKS, read_lineage
 from services.projector.tables import Connection, connected
 from services.projector.tracking import PROJECTED, tracked
 from services.reading.points import parse_point, resolve
@@ -109,7 +110,6 @@ class Search:
             timeout=TIMEOUT_S,
             kwargs={"autocommit": True, "prepare_threshold": None, "connect_timeout": 5},
             configure=_configure,
-            check=ConnectionPool.check_connection,
             open=True,
         )
 
@@ -137,7 +137,7 @@ class Search:
         with self._connection() as connection:
             if params.min_position:
                 _wait_for(connection, params.min_position, params.wait_s, meant)
-            scope = self._scope(project, position, params, meant)
+            scope = self._scope(connection, project, position, params, meant)
             with connection.transaction():
                 states = States(connection, self._log, self._codec, self._url, scope.position)
                 found = [*self._found(connection, scope, states)]
@@ -165,9 +165,16 @@ class Search:
         return Meant(embedder.model, vector, usual if params.least is None else params.least)
 
     def _scope(
-        self, project: str, position: int | None, params: RecallParams, meant: "Meant | None"
+        self,
+        connection: Connection,
+        project: str,
+        position: int | None,
+        params: RecallParams,
+        meant: "Meant | None",
     ) -> Scope:
-        lineage = self._log.lineage(project)
+        lineage = read_lineage(
+            project, lambda stream: connection.execute(READ_MARKS, {"stream": stream}).fetchall()
+        )
         if position is None:
             segments = lineage.effective()
         else:

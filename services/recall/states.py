@@ -12,7 +12,7 @@ from projections.framework import Key, Projection
 from projections.settings import SETTINGS
 from services.log.codec import Codec
 from services.log.event_log import EventLog
-from services.projector.layers import parts_of, read_layers, union
+from services.projector.layers import Layers, parts_of, read_layers, union
 from services.projector.tables import Connection, connected
 from services.projector.tracking import tracked
 from services.reading.listing import served
@@ -43,6 +43,10 @@ class States:
             return datetime.now(UTC)
         rows = self._log.read(self._position - 1, 1, until=self._position)
         return self._codec.decode(rows[0]).at if rows else datetime.now(UTC)
+
+    @cached_property
+    def _layers(self) -> Layers:
+        return read_layers(self._connection)
 
     def rows(self, names: Iterable[Name]) -> dict[Name, Any]:
         """The rows of these records; one that the read models do not have (yet) is left out."""
@@ -77,7 +81,7 @@ class States:
             return travel.rows(projection, project, self._position, keys)
 
     def _rows_now(self, project: str, projection: Projection[Any], keys: list[Key]) -> dict[Key, Any]:
-        table, layers, source = served(projection), read_layers(self._connection), None
+        table, layers, source = served(projection), self._layers, None
         if layers.under(project, record=projection.record) is not None:
             standing = tracked(self._connection, [projection.name])[projection.name]
             parts = parts_of(table, layers.until(standing.position), project, by_key=True)

@@ -24,7 +24,7 @@ from services.config import InvalidConfig
 from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.projector.tables import connected
-from services.reading.reads import Reads
+from services.reading.reads import Item, Reads
 from services.recall import tables
 from services.recall.words import terms
 from services.waiting import either
@@ -138,7 +138,7 @@ class Summaries:
         text = await asyncio.to_thread(
             self._summarise, [Note(row["text"], row["importance"]) for row in rows]
         )
-        fields = {
+        fields: Item = {
             "text": text,
             "kind": SUMMARY,
             "importance": max(row["importance"] for row in rows),
@@ -152,7 +152,7 @@ class Summaries:
             answer = await caller.ask("memory.store", fields, command_id=f"summary-{agent}-{position}")
         return str(answer.result["id"])
 
-    def _notes(self, project: str, agent: str, position: int) -> list[dict[str, object]]:
+    def _notes(self, project: str, agent: str, position: int) -> list[Item]:
         """The agent's current notes, in order; none if the project wants no summaries."""
         self._reads.wait_for(position, AWAY_WAIT_S)
         settings = self._reads.read(project, SETTINGS.name)

@@ -7,6 +7,7 @@ measured through the doors of a running system that holds many memories in many 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from importlib.util import find_spec
+from math import inf
 from pathlib import Path
 from random import Random
 from statistics import quantiles
@@ -57,7 +58,7 @@ async def measure(
     system: System, size: tuple[int, int], note: Callable[[str], None], records: Path = RECORDS
 ) -> AsyncIterator[Figure]:
     """All figures, one after the other; `note` is told what is being measured."""
-    asked = msgspec.json.decode(records.read_bytes(), type=Set)
+    asked = msgspec.json.decode(await asyncio.to_thread(records.read_bytes), type=Set)
     for choice in _choices():
         note(f"how well {choice.embedder} finds")
         for figure in await asyncio.to_thread(_judged, choice, asked):
@@ -105,7 +106,7 @@ def _judged(choice: Choice, asked: Set) -> list[Figure]:
     ]
 
 
-def _ranked(name: str, places: Sequence[int]) -> Iterator[Figure]:
+def _ranked(name: str, places: Sequence[float]) -> Iterator[Figure]:
     yield Figure(name=f"{name}: paraphrases, recall@1", value=_within(places, 1), unit="")
     yield Figure(name=f"{name}: paraphrases, recall@5", value=_within(places, 5), unit="")
     yield Figure(
@@ -115,7 +116,7 @@ def _ranked(name: str, places: Sequence[int]) -> Iterator[Figure]:
     )
 
 
-def _within(places: Sequence[int], first: int) -> float:
+def _within(places: Sequence[float], first: int) -> float:
     """The share of records that came among the first; a place that is not there came nowhere."""
     return sum(place < first for place in places) / len(places)
 
@@ -157,8 +158,8 @@ async def _searched(system: System, nats: Client, asked: Set) -> AsyncIterator[F
         yield Figure(name=f"{name} search: false hits, if sure", value=sum(false) / len(false), unit="")
 
 
-def _place(found: Sequence[int], wanted: int) -> int:
-    return found.index(wanted) if wanted in found else 1_000_000
+def _place(found: Sequence[int], wanted: int) -> float:
+    return found.index(wanted) if wanted in found else inf
 
 
 async def _timed(

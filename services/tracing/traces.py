@@ -18,7 +18,7 @@ from domain.agents import Heartbeat
 from domain.messages import Recorded
 from services.log.codec import Row
 from services.tracing.origins import Origin, origin_of, origins_of
-from services.tracing.spans import Spans, attributes_of
+from services.tracing.spans import Attributes, Spans, attributes_of
 from services.writer.requests import Request, Taker
 
 if TYPE_CHECKING:  # only writers have one
@@ -66,7 +66,7 @@ class Traces:
     ) -> Callable[[], bool]:
         """The job that writes what a stride has folded, and ends its span `fold`; unwritten, it has none."""
         spans = self._spans.batch("fold", origins_of(events), began_ns)
-        told = {
+        told: Attributes = {
             "coordctl.batch.events": len(events),
             "coordctl.position": end,
             "coordctl.projections": ",".join(sorted(projections)),
@@ -154,6 +154,6 @@ class _TracedEstate:
     def _tell(
         self, events: Sequence[StoredEvent], began_ns: int, position: int, error: BaseException | None = None
     ) -> None:
-        origins = (origin_of(event.originator_id, event.state) for event in events)
+        origins = (origin_of(str(event.originator_id), event.state) for event in events)
         spans = self._spans.batch("commit", filter(None, origins), began_ns)
         spans.end({"coordctl.batch.events": len(events), "coordctl.position": position}, error)

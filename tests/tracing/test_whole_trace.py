@@ -153,18 +153,23 @@ def test_a_span_of_opentelemetry_is_passed_on_by_the_python_client_and_by_mcp(
     check(collector, mcp, "task.enqueue")
 
 
-def test_a_trace_that_is_not_sampled_leaves_no_span(system: System, collector: Collector) -> None:
+def test_a_trace_that_is_not_sampled_leaves_no_span_nor_does_a_heartbeat(
+    system: System, collector: Collector
+) -> None:
     async def asking() -> None:
-        async with coord.connect(system.nats_url, project=PROJECT, agent="operator") as me:
+        async with coord.connect(system.nats_url, project=PROJECT, agent="w3", persona="plot") as me:
             with coord.within(f"00-{unsampled.trace_id}-{unsampled.id}-00"):
                 await me.enqueue("Write in secret")
+            with coord.within(beating.traceparent):
+                await me.beat()
             with coord.within(after.traceparent):
                 await me.enqueue("Write in public")
 
-    unsampled, after = Span(), Span()
+    unsampled, beating, after = Span(), Span(), Span()
     asyncio.run(asking())
     check(collector, after, "task.enqueue")
-    assert not [span for span in collector.spans if span.trace_id == unsampled.trace_id]
+    assert not {unsampled.trace_id, beating.trace_id} & {span.trace_id for span in collector.spans}
+    assert not [span for span in collector.spans if span.name == "agent.heartbeat"]
 
 
 def test_a_refused_command_is_a_line_with_its_fields_and_a_span_that_failed(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -31,8 +32,15 @@ _LONG_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
+class Waiting(Struct, frozen=True):
+    """What waits in one writer now: requests to be decided, and claims for work."""
+
+    requests: int
+    claims: int
+
+
 class WriterMetrics:
-    """What the writer and its door count."""
+    """What the writers of a process and their doors count."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._commands = Counter(
@@ -74,8 +82,8 @@ class WriterMetrics:
             "coordctl_ledgers_open_seconds", "Time to fold the ledgers of a shard that was taken over.",
             buckets=_LONG_SECONDS, registry=registry,
         )  # fmt: skip
-        self._inbox = Gauge("coordctl_inbox_requests", "Requests waiting to be decided.", registry=registry)
-        self._parked = Gauge("coordctl_parked_claims", "Claims waiting for work.", registry=registry)
+        self._writers: set[Callable[[], Waiting]] = set()
+        registry.register(Told(self._wait))
         self._position = Gauge(
             "coordctl_log_position", "Position of the last event committed here.", registry=registry
         )
@@ -102,12 +110,18 @@ class WriterMetrics:
         if requests:
             self._decision.observe(seconds)
 
-    def waiting(self, more_requests: int, more_claims: int) -> None:
-        """How many more wait than before; all writers of a process count together."""
-        if more_requests:
-            self._inbox.inc(more_requests)
-        if more_claims:
-            self._parked.inc(more_claims)
+    def begins(self, writer: Callable[[], Waiting]) -> None:
+        """A writer begins, and tells this when asked; all writers of a process count together."""
+        self._writers.add(writer)
+
+    def ends(self, writer: Callable[[], Waiting]) -> None:
+        self._writers.discard(writer)
+
+    def _wait(self) -> Iterator[Metric]:
+        found = [writer() for writer in self._writers]
+        requests, claims = sum(each.requests for each in found), sum(each.claims for each in found)
+        yield _gauge("inbox_requests", "Requests waiting to be decided.", requests)
+        yield _gauge("parked_claims", "Claims waiting for work.", claims)
 
     def committed(self, events: "Sequence[StoredEvent]", seconds: float, position: int) -> None:
         for topic, count in collections.Counter(event.topic for event in events).items():

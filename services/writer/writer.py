@@ -31,7 +31,7 @@ from domain.tasks.events import TaskEnqueued
 from services.errors import InternalError
 from services.log.codec import Codec
 from services.log.event_log import EventLog
-from services.metrics import WriterMetrics
+from services.metrics import Waiting, WriterMetrics
 from services.waiting import either
 from services.writer.batch import LOG, Batch, Outcome, refuse_all
 from services.writer.books import Book, Briefs, Library, Parked, Shortcut
@@ -78,7 +78,6 @@ class Writer:
         self._briefs = Briefs(log, codec)
         self._inbox = Inbox(metrics)
         self._parked = 0
-        self._told = (0, 0)
         self._unwoken: set[str] = set()
         self._head = 0
         self._next_tick = 0.0
@@ -97,6 +96,7 @@ class Writer:
 
         Whoever has lost the estate ends at once: the others know better by now.
         """
+        self._metrics.begins(self._waiting)
         waking = asyncio.create_task(self._inbox.wake_at(stop))
         committing: asyncio.Task[CoordError | None] | None = None
         while (self._inbox or not stop.is_set()) and not self._estate.lost:
@@ -117,7 +117,7 @@ class Writer:
             await committing
         self._inbox.close()
         self._refuse_parked(ENDED, WRITER)
-        self._tell_waiting()
+        self._metrics.ends(self._waiting)
         waking.cancel()
         self._committer.shutdown()
 
@@ -134,7 +134,6 @@ class Writer:
                 touched |= self._tick(batch)
             self._wake_parked(touched, batch)
             self._metrics.decided(decided, perf_counter() - began)
-            self._tell_waiting()
             if batch.is_full or self._inbox.turn_is_next or committing is None or committing.done():
                 return batch
 
@@ -393,9 +392,8 @@ class Writer:
             book.parked.clear()
         self._parked = 0
 
-    def _tell_waiting(self) -> None:
-        told, self._told = self._told, (len(self._inbox), self._parked)
-        self._metrics.waiting(self._told[0] - told[0], self._told[1] - told[1])
+    def _waiting(self) -> Waiting:
+        return Waiting(requests=len(self._inbox), claims=self._parked)
 
     async def _in_committer(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._committer, function, *arguments)

@@ -4,6 +4,7 @@ import { state } from "./console.js";
 
 const TICK_MS = 1000;
 const DAY_MS = 86_400_000;
+const MANY = 20;
 const hours = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const days = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
@@ -67,12 +68,14 @@ function tick() {
   for (const element of document.querySelectorAll("[data-until]")) until(element, now);
 }
 
+// What scripts add; a view that is swapped in is told whole, by console:shown.
 new MutationObserver((records) => {
+  const roots = new Set();
   for (const record of records) {
-    for (const node of record.addedNodes) {
-      if (node.nodeType === Node.ELEMENT_NODE) tell(node.parentElement || node);
-    }
+    if (record.addedNodes.length && record.target.isConnected) roots.add(record.target);
   }
+  if (roots.size > MANY) tell();
+  else for (const root of roots) if (!root.matches("time, [data-since], [data-until]")) tell(root);
 }).observe(document.body, { childList: true, subtree: true });
 
 document.addEventListener("console:shown", () => tell());

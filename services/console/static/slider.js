@@ -24,6 +24,7 @@ function show() {
   const words = known && Number.isFinite(state.atMs) ? timeWords(state.atMs) : "…";
   $("moment-at").textContent = at === 0 ? "before the first event" : words;
   if (known) $("moment-words").textContent = state.words;
+  $("moment-words").classList.toggle("pending", !known);
   const ago = known && state.asOf !== null && Number.isFinite(state.atMs) ? `, ${span(Date.now() + state.skewMs - state.atMs)} ago` : "";
   slider.setAttribute("aria-valuetext", `event ${at} of ${state.head}, ${$("moment-at").textContent}${ago}`);
   $("step-back").disabled = at <= 0;

@@ -5,6 +5,7 @@
 import { fetchPart, filters, state } from "./console.js";
 
 const AROUND = 1;
+const ROW_PX = 30;
 const SETTLE_MS = 60;
 
 class VirtualList {
@@ -16,6 +17,7 @@ class VirtualList {
     this.anchor = null;
     this.loading = null;
     this.wanted = new Set();
+    this.rowHeight = ROW_PX;
     this.top = this.spacer();
     this.bottom = this.spacer();
     const first = element.querySelector(".page");
@@ -24,7 +26,10 @@ class VirtualList {
     this.begin(first);
     element.addEventListener("scroll", () => this.scrolled(), { passive: true });
     element.addEventListener("console:kept", (event) => this.kept(event.detail.fresh));
-    new ResizeObserver(() => this.layout()).observe(element);
+    new ResizeObserver(() => {
+      this.measure();
+      this.layout();
+    }).observe(element);
   }
 
   spacer() {
@@ -85,9 +90,9 @@ class VirtualList {
     (after === undefined ? this.top : this.pages.get(after)).after(page);
   }
 
-  get rowHeight() {
+  measure() {
     const row = this.element.querySelector(".row:not(.none)");
-    return row ? row.getBoundingClientRect().height || 30 : 30;
+    this.rowHeight = row?.getBoundingClientRect().height || this.rowHeight;
   }
 
   /** See to it that the pages around what is seen are there, and no others. */

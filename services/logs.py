@@ -165,7 +165,8 @@ class JsonFormatter(logging.Formatter):
 def in_style(style: str, service: str, line: str) -> str:
     """A line of a service's output beside those of the others."""
     if style != JSON:
-        return f"{service:<9} | {line}"
+        return f"{service:<9} | {discreet(line)}"
     if line.startswith("{"):
         return line  # the service logs in this style itself
-    return msgspec.json.encode({"at": datetime.now(UTC), "service": service, "message": line}).decode()
+    entry = {"at": datetime.now(UTC), "level": "info", "service": service, "logger": __name__}
+    return msgspec.json.encode({**entry, "message": discreet(line)}).decode()

@@ -207,6 +207,7 @@ def _headers() -> dict[str, Schema]:
                 POSITION: {**_NUMBER, "description": "Its place in the log: it grows, with gaps."},
                 SEQUENCE: {**_NUMBER, "description": "Its place in its project: without gaps, from 1."},
                 PREVIOUS: {**_NUMBER, "description": "The position of the event before it in the log."},
+                TRACE_HEADER: {**trace, "description": "The relay's span, if it makes any."},
             },
             "required": [POSITION, SEQUENCE, PREVIOUS],
         },

@@ -124,3 +124,22 @@ def test_replicas_are_odd_and_few(tmp_path: Path) -> None:
     for wrong in ("2", "0", "7", "three"):
         with pytest.raises(InvalidConfig, match="COORD_STREAM_REPLICAS must be 1, 3 or 5"):
             Config.from_env({"COORD_STREAM_REPLICAS": wrong}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "COORD_OTEL": "off"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "true"}, False),
+        ({"COORD_OTEL": "on"}, True),
+        ({"COORD_OTEL": "on", "OTEL_TRACES_EXPORTER": "none"}, False),
+    ],
+)
+def test_traces_are_made_for_who_says_where_they_are_to_go(
+    variables: dict[str, str], wanted: bool, tmp_path: Path
+) -> None:
+    assert Config.from_env(variables, tmp_path).traces is wanted
+    with pytest.raises(InvalidConfig, match="COORD_OTEL"):
+        Config.from_env({**variables, "COORD_OTEL": "maybe"}, tmp_path)

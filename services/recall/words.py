@@ -15,9 +15,9 @@ from msgspec import Struct
 MAX_TERMS = 4_000
 """Of one text, from its beginning."""
 
-_WHOLE = re.compile(r"\S+")
+_WHOLE = re.compile(r"[^\s\"'`‘’“”«»,;()\[\]{}<>|]+")  # noqa: RUF001  # quotes of any kind
 _PART = re.compile(r"[^\W_]+")
-_EDGES = "\"'`´‘’“”«».,;:!?()[]{}<>|*…"  # noqa: RUF001  # quotes of any kind
+_EDGES = ".:!?*…"
 _INSIDE = re.compile(r"[\d_./:\\#@$%=+-]")
 _FEW_LETTERS = 2
 

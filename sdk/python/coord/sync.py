@@ -70,6 +70,9 @@ class Task:
         """Set the result; the end of the block completes the task with it."""
         self._inner.done(result)
 
+    def failed_before(self, limit: int = 3) -> list[dict[str, Any]]:
+        return self._loop.run(self._inner.failed_before(limit))
+
     def progress(self, note: str = "", percent: int | None = None) -> Answer:
         return self._loop.run(self._inner.progress(note, percent))
 

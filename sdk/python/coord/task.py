@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
 from coord.errors import CoordError, LeaseLost, NoRetry, Rejected, StaleFence
-from coord.results import Answer, Brief, Completed, Failed, Offered
+from coord.results import Answer, Brief, Completed, Failed, Offered, Rows
 
 MAX_TRACEBACK_CHARS = 8_000
 SETTLE_PATIENCE_S = 60.0
+MAX_ABOUT_CHARS = 2_000
 
 State = Literal["held", "settled", "offered", "lost"]
 A = TypeVar("A", bound=Answer)
@@ -24,6 +25,8 @@ class Teller(Protocol):
     """What a task needs of its session."""
 
     async def tell(self, verb: str, fields: dict[str, Any], *, patience_s: float) -> Answer: ...
+
+    async def view(self, name: str, **params: Any) -> Rows: ...
 
     def let_go(self, task: "Task") -> None: ...
 
@@ -68,6 +71,14 @@ class Task:
     def done(self, result: Any = None) -> None:
         """Set the result; the end of the block completes the task with it."""
         self.result = result
+
+    async def failed_before(self, limit: int = 3) -> list[dict[str, Any]]:
+        """What failed in the past that is surely like this task, the closest first, with its lessons."""
+        text = "\n".join(part for part in (self.title, self.description) if part)[:MAX_ABOUT_CHARS]
+        found = await self._teller.view(
+            "recall", text=text, source="failure", by="meaning", sure=True, limit=limit
+        )
+        return [hit["row"] for hit in found.rows]
 
     async def start(self) -> Answer:
         return await self._say("task.start", {})

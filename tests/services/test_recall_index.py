@@ -1,0 +1,194 @@
+"""The index of recall: made from the log, whatever the embedder does, and made anew by any other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from domain.catalog import EVENTS, upcast
+from domain.memory import MemoryStored
+from domain.messages import Context
+from projections.catalog import PROJECTIONS
+from services.config import InvalidConfig
+from services.errors import Unavailable
+from services.log.codec import Codec
+from services.log.event_log import EventLog
+from services.projector.projector import Projector
+from services.projector.tables import connected
+from services.recall import tables
+from services.recall.choice import chosen
+from services.recall.embedder import Embedder, Vector
+from services.recall.indexing import Indexer
+from services.recall.searching import Search
+from services.recall.summaries import Note, extract, summariser
+from services.recall.words import terms
+from tests.domain.given import START
+
+CODEC = Codec(EVENTS, upcast)
+
+
+class Letters:
+    """Texts that begin with the same letter mean the same to it."""
+
+    threshold = floor = 0.5
+
+    def __init__(self, model: str = "letters", dimensions: int = 32) -> None:
+        self.model = model
+        self.dimensions = dimensions
+        self.asked = 0
+        self.away = False
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        if self.away:
+            raise Unavailable(what="The embedder", why="it is away")
+        self.asked += len(texts)
+        return [
+            [float(place == ord(text[0]) % self.dimensions) for place in range(self.dimensions)]
+            for text in texts
+        ]
+
+
+class Shelf:
+    """A log with memories, their read model, an index, and searches in it."""
+
+    def __init__(self, log: EventLog, url: str, embedder: Embedder, hnsw_rows: int = 1_000) -> None:
+        self.log, self.url, self.embedder = log, url, embedder
+        self.indexer = Indexer(log, CODEC, url, lambda: embedder, hnsw_rows=hnsw_rows)
+        self.stored = 0
+
+    def store(self, *texts: str, project: str = "novel") -> None:
+        events = []
+        for text in texts:
+            self.stored += 1
+            event = MemoryStored(
+                memory=f"m-{self.stored}",
+                agent="a1",
+                text=text,
+                kind="note",
+                importance=0.5,
+                visibility="project",
+            )
+            context = Context(project=project, actor="a1", at=START, command_id=f"c{self.stored}")
+            events.append(CODEC.encode(event, context, self.stored))
+        self.log.append(events)
+        Projector(self.log, CODEC, self.url, PROJECTIONS).catch_up()
+
+    def find(self, text: str, **params: object) -> list[tuple[str, str]]:
+        """Which texts are found, and by what."""
+        with Search(self.url, self.log, CODEC, lambda: self.embedder) as search:
+            _, hits = search.find("novel", {"text": text, **params})
+        return [(hit.row["text"], hit.by) for hit in hits]
+
+    def models(self) -> list[str]:
+        with connected(self.url) as connection:
+            return [each.model for each in tables.models(connection)]
+
+
+@pytest.fixture
+def shelf(log: EventLog, database_url: str) -> Shelf:
+    return Shelf(log, database_url, Letters())
+
+
+def test_without_its_embedder_words_are_found_and_meaning_later(shelf: Shelf) -> None:
+    assert isinstance(shelf.embedder, Letters)
+    shelf.store("apple pie", "bread E4021")
+    shelf.embedder.away = True
+    with pytest.raises(Unavailable):
+        shelf.indexer.catch_up()
+    assert shelf.find("e4021") == [("bread E4021", "text")]
+    assert shelf.find("anything alike") == []
+    with pytest.raises(Unavailable):
+        shelf.find("anything alike", by="meaning")
+    shelf.embedder.away = False
+    shelf.indexer.catch_up()
+    assert shelf.find("anything alike") == [("apple pie", "meaning")]
+
+
+def test_another_model_embeds_everything_anew_and_the_old_vectors_go(shelf: Shelf) -> None:
+    shelf.store("apple pie", "bread")
+    shelf.indexer.catch_up()
+    other = Letters("others", dimensions=40)
+    moved = Shelf(shelf.log, shelf.url, other)
+    assert moved.find("anything alike") == []
+    moved.indexer.catch_up()
+    assert other.asked == 3  # the query, and two texts
+    assert moved.find("anything alike") == [("apple pie", "meaning")]
+    assert moved.models() == ["others"]
+
+
+def test_a_text_is_embedded_once_however_often_the_index_catches_up(shelf: Shelf) -> None:
+    assert isinstance(shelf.embedder, Letters)
+    shelf.store("apple pie")
+    shelf.indexer.catch_up()
+    shelf.store("bread")
+    shelf.indexer.catch_up()
+    shelf.indexer.catch_up()
+    assert shelf.embedder.asked == 2
+
+
+def test_an_index_that_was_thrown_away_is_made_again_from_the_log(shelf: Shelf) -> None:
+    shelf.store("apple pie")
+    shelf.indexer.catch_up()
+    with connected(shelf.url) as connection:
+        tables.clear_texts(connection)
+    assert shelf.find("apple") == []
+    shelf.indexer.catch_up()
+    assert shelf.find("apple", by="text") == [("apple pie", "text")]
+
+
+def test_a_large_project_gets_an_index_of_its_own_that_finds_the_same(
+    log: EventLog, database_url: str
+) -> None:
+    shelf = Shelf(log, database_url, Letters(), hnsw_rows=20)
+    shelf.store(*(f"{letter}{number}" for letter in "abc" for number in range(10)))
+    shelf.indexer.catch_up()
+    with connected(database_url) as connection:
+        (model,) = tables.models(connection)
+        name = tables.index_name(model, "novel")
+        found = connection.execute("SELECT indexdef FROM pg_indexes WHERE indexname = %s", (name,)).fetchone()
+        assert found is not None
+        assert "USING hnsw" in found[0]
+        assert "novel" in found[0]
+    assert {text[0] for text, _ in shelf.find("anything", by="meaning", limit=10)} == {"a"}
+
+
+def test_words_are_kept_whole_and_in_parts() -> None:
+    found = terms("Look at services/log/codec.py (line 12): KeyError('E-17') was raised, again and again.")
+    assert {"services/log/codec.py", "codec", "py", "keyerror", "e-17", "raised"} <= {*found.all}
+    assert "services/log/codec.py" in found.whole
+    assert not {"and", "was", "at"} & {*found.all}
+
+
+def test_a_summary_says_what_the_notes_have_in_common() -> None:
+    notes = [
+        Note("The harbour needs fog. I had soup.", 0.5),
+        Note("More fog in the harbour.", 0.5),
+        Note("The fog of the harbour hides the boat.", 0.9),
+    ]
+    told = extract(notes).splitlines()
+    assert "I had soup." not in told[:1]
+    assert "The fog of the harbour hides the boat." in told
+    long = [Note(f"Sentence number {n} is of some length and says little. " * 3, 0.5) for n in range(50)]
+    assert len(extract(long)) <= 1_500
+
+
+def test_a_summariser_of_ones_own_is_named_by_module_and_function(tmp_path: Path) -> None:
+    assert summariser("tests.services.test_recall_index:shout")([Note("x", 1.0)]) == "X"
+    with pytest.raises(InvalidConfig, match="COORD_SUMMARISER"):
+        summariser("nowhere:nothing")
+
+
+def shout(notes: Sequence[Note]) -> str:
+    return notes[0].text.upper()
+
+
+def test_the_embedder_is_chosen_by_the_environment() -> None:
+    assert chosen({}).embedder == "wordllama"
+    told = chosen(
+        {"COORD_EMBEDDER": "openai", "COORD_EMBEDDER_KEY": "secret", "COORD_EMBEDDER_THRESHOLD": "0.4"}
+    )
+    assert (told.key, told.threshold) == ("secret", 0.4)
+    assert "secret" not in repr(told)
+    for name, value in (("COORD_EMBEDDER", "magic"), ("COORD_EMBEDDER_THRESHOLD", "high")):
+        with pytest.raises(InvalidConfig, match=name):
+            chosen({name: value})

@@ -6,6 +6,7 @@ from typing import Any, get_args
 from domain.agents import AnyAgentEvent, Heartbeat, Leave, SpawnAgent, TerminateAgent
 from domain.bookmarks import AnyBookmarkEvent, BookmarkCommand
 from domain.handoffs import AcceptHandoff, AnyHandoffEvent, CompleteHandoff, InitiateHandoff, RejectHandoff
+from domain.knowledge.book import AnyKnowledgeEvent, KnowledgeCommand
 from domain.learning import LearningCommand, LearningEvent
 from domain.memory import AnyMemoryEvent, AskedMemoryCommand
 from domain.messages import Command, Event
@@ -39,6 +40,7 @@ COMMANDS: Mapping[str, type[Command]] = {
         InitiateHandoff, AcceptHandoff, RejectHandoff, CompleteHandoff,
         *get_args(SettingCommand), *get_args(LearningCommand), *get_args(ProjectCommand),
         *get_args(BookmarkCommand), *get_args(AskedMemoryCommand),
+        *get_args(KnowledgeCommand),
     )
 }  # fmt: skip
 """What an actor may ask; the ticker's own commands are not among them."""
@@ -49,6 +51,7 @@ EVENTS: Mapping[str, type[Event]] = {
         *get_args(AnyAgentEvent), *get_args(AnyTaskEvent), *get_args(AnyHandoffEvent),
         *get_args(LearningEvent), PersonaDefined, SettingChanged, *get_args(AnyProjectEvent),
         *get_args(AnyBookmarkEvent), *get_args(AnyMemoryEvent),
+        *get_args(AnyKnowledgeEvent),
     )
 }  # fmt: skip
 

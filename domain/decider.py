@@ -11,6 +11,8 @@ from domain.agents import AgentCommand, AnyAgentEvent, CheckAgent, Heartbeat, Sp
 from domain.bookmarks import AnyBookmarkEvent, BookmarkCommand
 from domain.errors import AgentTerminated
 from domain.handoffs import AnyHandoffEvent, ExpireHandoff, HandoffCommand
+from domain.knowledge import book as knowledge
+from domain.knowledge.book import AnyKnowledgeEvent, KnowledgeCommand
 from domain.learning import LearningCommand, LearningEvent
 from domain.ledger import Ledger
 from domain.memory import AnyMemoryEvent, ArchiveFaded, MemoryCommand
@@ -90,6 +92,8 @@ def decide(ledger: Ledger, command: Command, context: Context) -> tuple[Event, .
         return bookmarks.decide(ledger, command, context)
     if isinstance(command, MemoryCommand):
         return memory.decide(ledger, command, context)
+    if isinstance(command, KnowledgeCommand):
+        return knowledge.decide(ledger, command, context)
     assert isinstance(command, LearningCommand), command
     return learning.decide(ledger, command, context)
 
@@ -121,11 +125,13 @@ def evolve(ledger: Ledger, event: Event, sequence: int, at: datetime) -> None:
         bookmarks.evolve(ledger, event)
     elif isinstance(event, AnyMemoryEvent):
         memory.evolve(ledger, event, at)
+    elif isinstance(event, AnyKnowledgeEvent):
+        knowledge.evolve(ledger, event)
     elif isinstance(event, AnyProjectEvent):
         project.evolve(ledger, event)
     else:
         assert isinstance(event, LearningEvent), event
-        learning.evolve(ledger, event)
+        learning.evolve(ledger, event, at)
 
 
 def due(ledger: Ledger, now: datetime) -> Command | None:

@@ -57,6 +57,21 @@ class UnknownEstimate(NotFound):
     says = "There is no open estimate {estimate} in this project."
 
 
+class UnknownSpike(NotFound):
+    code = "unknown_spike"
+    says = "There is no open spike {spike} in this project; `spike list` shows them all."
+
+
+class UnknownDecision(NotFound):
+    code = "unknown_decision"
+    says = "There is no decision {decision} that holds in this project; `decision list` shows them."
+
+
+class UnknownPattern(NotFound):
+    code = "unknown_pattern"
+    says = "There is no pattern {pattern} in this project; `pattern define` makes it."
+
+
 class UnknownMemory(NotFound):
     code = "unknown_memory"
     says = (

@@ -1,10 +1,12 @@
 """What was learned: failures with their lessons, estimates against actuals, and retrospectives."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar, assert_never
 
 from msgspec import Meta as Constraint
 from msgspec import Struct
 
+from domain.correction import Basis, Closed, correction, ratio_of
 from domain.errors import UnknownEstimate
 from domain.messages import Command, Context, Event, Key, Name, TaskId, Text, Title
 
@@ -80,6 +82,8 @@ class FailureRecorded(Event, frozen=True, kw_only=True):
 
 
 class EstimateRecorded(Event, frozen=True, kw_only=True):
+    """`corrected` are the sessions by what earlier ones of this `basis` took; None if there were none."""
+
     name: ClassVar[str] = "estimate.recorded"
 
     estimate: str
@@ -87,6 +91,9 @@ class EstimateRecorded(Event, frozen=True, kw_only=True):
     sessions: float
     complexity: int
     persona: str | None = None
+    corrected: float | None = None
+    factor: float | None = None
+    basis: Basis | None = None
 
     @property
     def entity(self) -> str:
@@ -127,6 +134,8 @@ class RetrospectiveRecorded(Event, frozen=True, kw_only=True):
 
 class OpenEstimate(Struct, frozen=True):
     sessions: float
+    complexity: int
+    persona: str | None
 
 
 LearningCommand = RecordFailure | RecordEstimate | CloseEstimate | RecordRetrospective
@@ -147,15 +156,7 @@ def decide(ledger: "Ledger", command: LearningCommand, context: Context) -> tupl
                 ),
             )
         case RecordEstimate():
-            return (
-                EstimateRecorded(
-                    estimate=context.new_id("e"),
-                    feature=command.feature,
-                    sessions=command.sessions,
-                    complexity=command.complexity,
-                    persona=command.persona,
-                ),
-            )
+            return (_estimate(ledger, command, context),)
         case CloseEstimate():
             return _close(ledger, command)
         case RecordRetrospective():
@@ -171,6 +172,20 @@ def decide(ledger: "Ledger", command: LearningCommand, context: Context) -> tupl
             )
         case _:
             assert_never(command)
+
+
+def _estimate(ledger: "Ledger", command: RecordEstimate, context: Context) -> EstimateRecorded:
+    found = correction(ledger.closed_estimates, command.persona, command.complexity, context.at)
+    return EstimateRecorded(
+        estimate=context.new_id("e"),
+        feature=command.feature,
+        sessions=command.sessions,
+        complexity=command.complexity,
+        persona=command.persona,
+        corrected=command.sessions * found.factor if found else None,
+        factor=found.factor if found else None,
+        basis=found.basis if found else None,
+    )
 
 
 def _close(ledger: "Ledger", command: CloseEstimate) -> tuple[Event, ...]:
@@ -189,12 +204,16 @@ def _close(ledger: "Ledger", command: CloseEstimate) -> tuple[Event, ...]:
     )
 
 
-def evolve(ledger: "Ledger", event: LearningEvent) -> None:
+def evolve(ledger: "Ledger", event: LearningEvent, at: datetime) -> None:
     match event:
         case EstimateRecorded():
-            ledger.estimates[event.estimate] = OpenEstimate(event.sessions)
+            opened = OpenEstimate(event.sessions, event.complexity, event.persona)
+            ledger.estimates[event.estimate] = opened
         case EstimateClosed():
-            ledger.estimates.pop(event.estimate, None)
+            known = ledger.estimates.pop(event.estimate, None)
+            ratio = ratio_of(event.sessions, event.estimated)
+            if known is not None and ratio is not None:
+                ledger.closed_estimates.append(Closed(ratio, known.persona, known.complexity, at))
         case FailureRecorded() | RetrospectiveRecorded():
             pass  # nothing that a decision would ask for
         case _:

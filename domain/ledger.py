@@ -11,8 +11,10 @@ from typing import Any
 from domain import handoffs
 from domain.agents import Agent, next_check
 from domain.bookmarks import Bookmark
+from domain.correction import remembered
 from domain.errors import AgentTerminated, UnknownAgent
 from domain.handoffs import Handoff
+from domain.knowledge.book import Knowledge
 from domain.learning import OpenEstimate
 from domain.memory import Memory
 from domain.messages import Data, Event
@@ -34,6 +36,8 @@ class Ledger:
         self.tasks = TaskBook()
         self.handoffs: dict[str, Handoff] = {}
         self.estimates: dict[str, OpenEstimate] = {}
+        self.closed_estimates = remembered()
+        self.knowledge = Knowledge()
         self.bookmarks: dict[str, Bookmark] = {}
         self.memories: dict[str, Memory] = {}
         self.settings: dict[SettingId, Data] = {}

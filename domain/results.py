@@ -12,6 +12,10 @@ import msgspec
 from domain.agents import Heartbeat
 from domain.bookmarks import BookmarkPlaced
 from domain.handoffs import HandoffAccepted, HandoffInitiated
+from domain.knowledge.actions import ActionsRecorded
+from domain.knowledge.decisions import DecisionRecorded
+from domain.knowledge.documentation import DocumentationCached
+from domain.knowledge.spikes import SpikeInitiated
 from domain.learning import EstimateRecorded, FailureRecorded, RetrospectiveRecorded
 from domain.ledger import Ledger
 from domain.memory import MemoryStored
@@ -78,8 +82,15 @@ def result(events: Sequence[Event], recall: Recall) -> Result:
             return {"handoff": offer.handoff, "expires_at": offer.expires_at}
         case HandoffAccepted() as taken:
             return _taken(taken, recall)
-        case FailureRecorded() | EstimateRecorded() | RetrospectiveRecorded() | MemoryStored() as learned:
+        case EstimateRecorded():
+            corrected = {"corrected": first.corrected, "factor": first.factor, "basis": first.basis}
+            return {"id": first.estimate, **corrected}
+        case DocumentationCached():
+            return {"library": first.library, "expires_at": first.expires_at}
+        case FailureRecorded() | RetrospectiveRecorded() | MemoryStored() as learned:
             return {"id": learned.entity}
+        case SpikeInitiated() | DecisionRecorded() | ActionsRecorded() as known:
+            return {"id": known.entity}
         case BookmarkPlaced():
             return {"bookmark": first.bookmark, "sequence": first.sequence}
         case ProjectForked() as fork:
@@ -116,6 +127,10 @@ _TELLING = (
     EstimateRecorded,
     RetrospectiveRecorded,
     MemoryStored,
+    SpikeInitiated,
+    DecisionRecorded,
+    ActionsRecorded,
+    DocumentationCached,
     BookmarkPlaced,
     ProjectForked,
     ProjectRestored,

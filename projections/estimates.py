@@ -1,10 +1,10 @@
 """Estimates against what the work took in truth, and the factor by which to correct the next one."""
 
 from datetime import datetime
-from math import isfinite
 
 from msgspec.structs import replace
 
+from domain.correction import Basis, ratio_of
 from domain.learning import EstimateClosed, EstimateRecorded
 from domain.messages import Recorded
 from projections.folds import known
@@ -13,7 +13,10 @@ from projections.views import Page, Search, View
 
 
 class EstimateRow(Row, frozen=True, kw_only=True):
-    """An estimate in sessions. Once closed, `ratio` is actual by estimated sessions."""
+    """An estimate in sessions, and what it was corrected to by the `factor` of its `basis`.
+
+    Once closed, `ratio` is actual by estimated sessions.
+    """
 
     estimate: str
     feature: str
@@ -22,6 +25,9 @@ class EstimateRow(Row, frozen=True, kw_only=True):
     estimated_sessions: float
     recorded_by: str
     recorded_at: datetime
+    corrected_sessions: float | None = None
+    factor: float | None = None
+    basis: Basis | None = None
     actual_sessions: float | None = None
     ratio: float | None = None
     files_created: int = 0
@@ -49,16 +55,18 @@ def recorded_estimate(_: EstimateRow | None, event: EstimateRecorded, recorded: 
         estimated_sessions=event.sessions,
         recorded_by=recorded.actor,
         recorded_at=recorded.at,
+        corrected_sessions=event.corrected,
+        factor=event.factor,
+        basis=event.basis,
     )
 
 
 @known
 def closed(row: EstimateRow, event: EstimateClosed, recorded: Recorded) -> EstimateRow:
-    ratio = event.sessions / event.estimated
     return replace(
         row,
         actual_sessions=event.sessions,
-        ratio=ratio if isfinite(ratio) else None,  # an estimate of next to nothing says nothing
+        ratio=ratio_of(event.sessions, event.estimated),
         files_created=event.files_created,
         files_modified=event.files_modified,
         notes=event.notes,
@@ -69,11 +77,14 @@ def closed(row: EstimateRow, event: EstimateClosed, recorded: Recorded) -> Estim
 
 ESTIMATES = Projection(
     name="estimates",
-    version=1,
+    version=2,
     row=EstimateRow,
     key=("estimate",),
     folds=(on(EstimateRecorded, recorded_estimate), on(EstimateClosed, closed)),
     queries={
+        "closed": "SELECT ratio, persona, complexity, closed_at FROM {table}"
+        " WHERE project = %(project)s AND ratio IS NOT NULL AND closed_at <= coalesce(%(at)s, now())"
+        " ORDER BY closed_at DESC LIMIT %(limit)s",
         "factor": "SELECT avg(ratio) AS factor, count(ratio) AS estimates FROM {table}"
         " WHERE project = %(project)s AND closed_at <= coalesce(%(at)s, now())"
         " AND closed_at > coalesce(%(at)s, now()) - interval '90 days'",

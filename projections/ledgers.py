@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from domain.agents import REMEMBERED_REASON_CHARS, Agent, next_check
 from domain.bookmarks import Bookmark
+from domain.correction import Closed
 from domain.handoffs import Handoff
 from domain.learning import OpenEstimate
 from domain.ledger import Ledger
@@ -23,11 +24,14 @@ from domain.tasks.events import Status
 from domain.tasks.state import HELD, NO_TASKS, Needs, Task
 from projections.agents import AgentRow
 from projections.bookmarks import BookmarkRow
+from projections.decisions import DecisionRow
 from projections.estimates import EstimateRow
 from projections.handoffs import HandoffRow
 from projections.memory import MemoryRow
+from projections.patterns import PatternRow
 from projections.personas import PersonaRow
 from projections.settings import SettingRow
+from projections.spikes import SpikeRow
 
 
 class Finished(Struct, frozen=True, array_like=True):
@@ -61,8 +65,8 @@ class Live(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Rows(Struct, frozen=True, kw_only=True):
-    """The rows that make a ledger; of handoffs and estimates only those that are open, of memories the
-    current ones.
+    """The rows that make a ledger; of handoffs, estimates and spikes only the open ones, of memories the
+    current ones, of decisions those that hold. `closed` are the estimates closed last, the latest last.
 
     There may be a million tasks: they are looked at one by one.
     """
@@ -72,6 +76,10 @@ class Rows(Struct, frozen=True, kw_only=True):
     settings: Iterable[SettingRow]
     bookmarks: Iterable[BookmarkRow]
     estimates: Iterable[EstimateRow]
+    closed: Iterable[EstimateRow]
+    spikes: Iterable[SpikeRow]
+    decisions: Iterable[DecisionRow]
+    patterns: Iterable[PatternRow]
     finished: Iterable[Finished]
     tasks: Iterable[Live]
     handoffs: Iterable[HandoffRow]
@@ -85,8 +93,7 @@ def fill(ledger: Ledger, rows: Rows) -> None:
         _add_agent(ledger, agent)
     for persona in rows.personas:
         ledger.personas[persona.persona] = Persona(persona.definition, frozenset(persona.capabilities))
-    for estimate in rows.estimates:
-        ledger.estimates[estimate.estimate] = OpenEstimate(estimate.estimated_sessions)
+    _fill_learned(ledger, rows)
     for finished in rows.finished:
         known = ledger.tasks.completed if finished.status == "completed" else ledger.tasks.cancelled
         known[finished.task] = finished.fence
@@ -96,6 +103,19 @@ def fill(ledger: Ledger, rows: Rows) -> None:
         _add_handoff(ledger, handoff)
     for memory in rows.memories:
         _add_memory(ledger, memory)
+
+
+def _fill_learned(ledger: Ledger, rows: Rows) -> None:
+    for estimate in rows.estimates:
+        opened = OpenEstimate(estimate.estimated_sessions, estimate.complexity, estimate.persona)
+        ledger.estimates[estimate.estimate] = opened
+    for row in rows.closed:
+        if row.ratio is not None and row.closed_at is not None:
+            ledger.closed_estimates.append(Closed(row.ratio, row.persona, row.complexity, row.closed_at))
+    known = ledger.knowledge
+    known.spikes.update((row.spike, (row.question, row.approach)) for row in rows.spikes)
+    known.decisions.update(row.decision for row in rows.decisions)
+    known.patterns.update(row.pattern for row in rows.patterns)
 
 
 def _fill_settings(ledger: Ledger, rows: Rows) -> None:

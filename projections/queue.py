@@ -344,6 +344,18 @@ QUEUE = Projection(
     ),
     indexes=(("project", "status"), ("project", "-priority", "brief", "task")),
     queries={
+        "plans": "WITH RECURSIVE rows_of AS (SELECT task, parent, plan, status, enqueued_at FROM {table}"
+        " WHERE project = %(project)s), steps AS (SELECT plan, task, status, enqueued_at, true AS planned"
+        " FROM rows_of WHERE plan IS NOT NULL UNION SELECT steps.plan, added.task, added.status,"
+        " added.enqueued_at, false FROM rows_of added JOIN steps ON added.parent = steps.task"
+        " WHERE added.plan IS NULL)"
+        " SELECT plan, min(enqueued_at) AS made_at, count(*) FILTER (WHERE planned) AS planned,"
+        " count(*) FILTER (WHERE NOT planned) AS added,"
+        " count(*) FILTER (WHERE status = 'completed') AS completed,"
+        " count(*) FILTER (WHERE status NOT IN ('completed', 'cancelled')) AS unfinished,"
+        " 2 * count(*) FILTER (WHERE status = 'completed') > 3 * count(*) FILTER (WHERE planned)"
+        " AS scope_creep"
+        " FROM steps GROUP BY plan ORDER BY made_at DESC, plan LIMIT %(limit)s OFFSET %(offset)s",
         "unfinished": "SELECT task FROM {table}"
         " WHERE project = %(project)s AND task = ANY(%(tasks)s) AND status <> 'completed'",
         "counts": "SELECT project, status, count(*) AS count FROM {table}"

@@ -15,6 +15,13 @@ from domain.handoffs import (
     HandoffInitiated,
     HandoffRejected,
 )
+from domain.knowledge.actions import ActionsRecorded
+from domain.knowledge.book import AnyKnowledgeEvent
+from domain.knowledge.complexity import ComplexityMeasured
+from domain.knowledge.decisions import DecisionRecorded, DecisionSuperseded
+from domain.knowledge.documentation import DocumentationCached
+from domain.knowledge.patterns import PatternDefined, PatternUsed
+from domain.knowledge.spikes import SpikeConcluded, SpikeInitiated
 from domain.learning import (
     EstimateClosed,
     EstimateRecorded,
@@ -176,6 +183,31 @@ def _of_learning(event: LearningEvent, by: str) -> str:
             assert_never(event)
 
 
+def _of_knowledge(event: AnyKnowledgeEvent, by: str) -> str:
+    match event:
+        case SpikeInitiated():
+            return f"{by} initiated spike {event.spike}{_because(event.question)}"
+        case SpikeConcluded():
+            found = "viable" if event.viable else "not viable"
+            return f"{by} concluded spike {event.spike}, {found}{_because(event.result)}"
+        case DecisionRecorded():
+            return f"{by} decided {event.decision}{_because(f'{event.title}: {event.choice}')}"
+        case DecisionSuperseded():
+            return f"{event.decision} is superseded by {event.by}"
+        case PatternDefined():
+            return f"{by} defined pattern {event.pattern}{_because(event.description)}"
+        case PatternUsed():
+            return f"{by} found {event.file} to keep to {event.pattern} by {event.compliance}%"
+        case ComplexityMeasured():
+            return f"{by} measured the complexity of {_several([each.file for each in event.files], 'files')}"
+        case DocumentationCached():
+            return f"{by} kept documentation of {event.library} {event.version}".rstrip()
+        case ActionsRecorded():
+            return f"{by} told of {_several([each.action for each in event.actions], 'actions')}"
+        case _:
+            assert_never(event)
+
+
 def _of_memory(event: AnyMemoryEvent, by: str) -> str:
     match event:
         case MemoryStored():
@@ -183,9 +215,9 @@ def _of_memory(event: AnyMemoryEvent, by: str) -> str:
         case MemorySuperseded():
             return f"{event.memory} is superseded by {event.by}"
         case MemoriesUsed():
-            return f"{by} used {_several([gain.memory for gain in event.gains])}"
+            return f"{by} used {_several([gain.memory for gain in event.gains], 'memories')}"
         case MemoriesArchived():
-            return f"{by} archived {_several(event.memories)}{_because(event.reason)}"
+            return f"{by} archived {_several(event.memories, 'memories')}{_because(event.reason)}"
         case MemoryShared():
             to = event.to_agent or f"project {event.to_project}"
             return f"{by} shared {event.memory} with {to}"
@@ -193,8 +225,8 @@ def _of_memory(event: AnyMemoryEvent, by: str) -> str:
             assert_never(event)
 
 
-def _several(memories: Sequence[str]) -> str:
-    return memories[0] if len(memories) == 1 else f"{len(memories)} memories"
+def _several(names: Sequence[str], what: str) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} {what}"
 
 
 def _of_persona(event: PersonaDefined, by: str) -> str:
@@ -224,6 +256,7 @@ _UNIONS: tuple[tuple[Any, _Tell], ...] = (
     (AnyProjectEvent, _of_project),
     (LearningEvent, _of_learning),
     (AnyMemoryEvent, _of_memory),
+    (AnyKnowledgeEvent, _of_knowledge),
 )
 _TELLERS: Mapping[type[Event], _Tell] = {
     SettingChanged: _of_setting,

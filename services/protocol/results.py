@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from domain.correction import Basis
 from domain.handoffs import Baggage
 from domain.messages import Data
 from domain.tasks.commands import Link
@@ -128,6 +129,22 @@ class Noted(Result, frozen=True, kw_only=True):
     id: str
 
 
+class Estimated(Result, frozen=True, kw_only=True):
+    """The id of an estimate, and what it is corrected to by earlier ones; None while none was closed."""
+
+    id: str
+    corrected: float | None
+    factor: float | None
+    basis: Basis | None
+
+
+class Kept(Result, frozen=True, kw_only=True):
+    """Until when documentation can be relied on."""
+
+    library: str
+    expires_at: datetime
+
+
 class Marked(Result, frozen=True, kw_only=True):
     """A bookmark and the sequence it stands at."""
 
@@ -163,9 +180,13 @@ TELLS: Mapping[str, tuple[type[Result], ...]] = {
     "handoff.initiate": (Offered,),
     "handoff.accept": (Taken,),
     "failure.record": (Noted,),
-    "estimate.record": (Noted,),
+    "estimate.record": (Estimated,),
     "retro.record": (Noted,),
     "memory.store": (Noted,),
+    "spike.initiate": (Noted,),
+    "decision.record": (Noted,),
+    "docs.cache": (Kept,),
+    "action.record": (Noted,),
     "bookmark.set": (Marked,),
     "project.fork": (Forked,),
     "project.restore": (Restored,),

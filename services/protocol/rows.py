@@ -1,10 +1,12 @@
 """What each view answers with, as types: rows of the read models, and of views that join several. Pure."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 
+from domain.correction import Basis
 from domain.messages import Data
 from projections.activity import ActivityRow
 from projections.catalog import VIEWS
@@ -55,6 +57,54 @@ class Factor(Struct, frozen=True, kw_only=True):
     estimates: int
 
 
+class Correction(Struct, frozen=True, kw_only=True):
+    """By how much estimates of a persona, of a band of complexity, or all, were wrong of late."""
+
+    basis: Basis
+    of: str
+    factor: float
+    spread: float | None
+    estimates: int
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """How many steps were planned together, were added below them, are completed, are not over."""
+
+    plan: str
+    made_at: datetime
+    planned: int
+    added: int
+    completed: int
+    unfinished: int
+    scope_creep: bool
+
+
+class StaleDocumentation(Struct, frozen=True, kw_only=True):
+    """Documentation that can no longer be relied on."""
+
+    library: str
+    version: str
+    topic: str
+    source: str
+    expires_at: datetime
+    cached_by: str
+    cached_at: datetime
+
+
+class ActionStats(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Of an agent, or of an action in a phase: how many, how many failed, and how long they took."""
+
+    actions: int
+    errors: int
+    error_rate: float
+    average_s: float | None
+    p95_s: float | None
+    slowest_s: float | None
+    agent: str | None = None
+    action: str | None = None
+    phase: str | None = None
+
+
 class ProjectName(Struct, frozen=True, kw_only=True):
     """A project that has a history."""
 
@@ -70,6 +120,10 @@ ROWS: Mapping[str, type[Any]] = {
     "counts": Counts,
     "events": LoggedEvent,
     "factor": Factor,
+    "factors": Correction,
+    "plans": Plan,
+    "stale_documentation": StaleDocumentation,
+    "action_stats": ActionStats,
     "projects": ProjectName,
     "recall": RecallHit,
 }

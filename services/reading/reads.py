@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import msgspec
 import psycopg
-from msgspec import Meta, Struct
+from msgspec import Struct
 from psycopg import IsolationLevel
-from psycopg.sql import SQL, Composable, Identifier
+from psycopg.sql import SQL, Identifier
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from domain.errors import CoordError, NotFound
@@ -23,7 +23,6 @@ from projections.activity import ACTIVITY, ACTIVITY_VIEW, ActivityParams
 from projections.agents import AGENTS
 from projections.catalog import PROJECTIONS, VIEWS
 from projections.dependencies import DEPENDENCIES
-from projections.estimates import ESTIMATES
 from projections.framework import Projection
 from projections.handoffs import HANDOFFS, HANDOFFS_VIEW, HandoffParams
 from projections.queue import QUEUE, QUEUE_VIEW, QueueParams
@@ -32,10 +31,21 @@ from projections.views import MAX_ROWS, MAX_WAIT_S, Filter, Page, View
 from services.errors import BadInput, Unavailable, UnknownView
 from services.log.database import ImpatientConnection
 from services.log.event_pages import EventParams, read_events
-from services.projector.layers import NO_LAYERS, parts_of, read_layers, union
+from services.projector.layers import read_layers
 from services.projector.tables import Connection
-from services.projector.tracking import PROJECTED, tracked
-from services.reading.listing import all_rows, chosen, query, served
+from services.projector.tracking import PROJECTED
+from services.reading.learned import (
+    ActionParams,
+    FactorParams,
+    StaleParams,
+    action_stats,
+    factor,
+    factors,
+    plans,
+    stale_documentation,
+)
+from services.reading.listing import all_rows, chosen, query
+from services.reading.named import named, parts_for
 from services.recall.params import VIEW as RECALL
 from services.recall.params import RecallParams
 
@@ -70,12 +80,6 @@ class NotYetVisible(CoordError):
 
 class TaskParams(Page, frozen=True, kw_only=True):
     task: str
-
-
-class FactorParams(Page, frozen=True, kw_only=True):
-    """As of a moment; without one, now."""
-
-    at: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 class Tally(Struct, frozen=True):
@@ -230,7 +234,7 @@ def view_names() -> list[str]:
 
 
 def _listed(connection: Connection, view: View[Any], project: str, page: Page) -> list[Item]:
-    parts = _parts(connection, view.projection, project)
+    parts = parts_for(connection, view.projection, project)
     if view.merges is not None:
         candidates = all_rows(connection, view.projection, _mergeable(project, page), parts)
         if view.inherits and project != SYSTEM_PROJECT:
@@ -240,31 +244,8 @@ def _listed(connection: Connection, view: View[Any], project: str, page: Page) -
     if view.projection is not QUEUE:
         return [data_of(row) for row in rows]
     needed = list({name for row in rows for name in row.depends_on})
-    unfinished = _query(connection, QUEUE, "unfinished", project, {"tasks": needed})
+    unfinished = named(connection, QUEUE, "unfinished", project, {"tasks": needed})
     return with_blockers(rows, {found["task"] for found in unfinished})
-
-
-def _parts(connection: Connection, projection: Projection[Any], project: str) -> list[Composable]:
-    """Where the rows of a project are that was forked or restored; of any other, nowhere but in the table."""
-    layers = read_layers(connection)
-    if layers.under(project, record=projection.record) is None:
-        return []
-    standing = tracked(connection, [projection.name]).get(projection.name)
-    known = layers.until(standing.position) if standing else NO_LAYERS
-    return parts_of(served(projection), known, project)
-
-
-def _query(
-    connection: Connection,
-    projection: Projection[Any],
-    name: str,
-    project: str,
-    parameters: Mapping[str, Any],
-) -> list[Item]:
-    """The result of a named query over the rows of one project."""
-    parts = _parts(connection, projection, project)
-    source = union(parts) if parts else None
-    return query(connection, projection, name, {"project": project, **parameters}, source)
 
 
 def _mergeable(project: str, page: Page) -> list[Filter]:
@@ -281,7 +262,7 @@ def _task(connection: Connection, project: str, params: TaskParams) -> list[Item
     handoffs = _listed(connection, HANDOFFS_VIEW, project, HandoffParams(task=params.task, limit=MAX_ROWS))
     entities = (params.task, *(handoff["handoff"] for handoff in handoffs))
     activity = ActivityParams(entity=entities, limit=_HISTORY_ROWS)
-    dependents = _query(connection, DEPENDENCIES, "dependents", project, {"task": params.task})
+    dependents = named(connection, DEPENDENCIES, "dependents", project, {"task": params.task})
     detail = {
         "dependents": [edge["task"] for edge in dependents],
         "handoffs": handoffs,
@@ -297,10 +278,6 @@ def _counts(connection: Connection, project: str, _: Page) -> list[Item]:
         counts[tally.kind][tally.status] = tally.count
     handoffs = counts["handoffs"]
     return [{**counts, "handoffs_open": handoffs.get("initiated", 0) + handoffs.get("accepted", 0)}]
-
-
-def _factor(connection: Connection, project: str, params: FactorParams) -> list[Item]:
-    return _query(connection, ESTIMATES, "factor", project, {"at": params.at})
 
 
 def _projects(connection: Connection, _: str, page: Page) -> list[Item]:
@@ -324,7 +301,11 @@ _SPECIAL: Mapping[str, _Special] = {
     "task": _Special(TaskParams, _task),
     "counts": _Special(Page, _counts),
     "events": _Special(EventParams, read_events),
-    "factor": _Special(FactorParams, _factor),
+    "factor": _Special(FactorParams, factor),
+    "factors": _Special(FactorParams, factors),
+    "plans": _Special(Page, plans),
+    "stale_documentation": _Special(StaleParams, stale_documentation),
+    "action_stats": _Special(ActionParams, action_stats),
     "projects": _Special(Page, _projects),
     RECALL: _Special(RecallParams, _elsewhere),
 }
@@ -341,11 +322,11 @@ def _tallies(connection: Connection, project: str | None) -> list[Tally]:
 def _counted(connection: Connection, projection: Projection[Any], project: str | None) -> list[Item]:
     """By project and status; those that were forked or restored are counted one by one."""
     if project is not None:
-        return _query(connection, projection, "counts", project, {})
+        return named(connection, projection, "counts", project, {})
     layered = read_layers(connection).projects()
     found = query(connection, projection, "counts", {"project": None})
     plain = [row for row in found if row["project"] not in layered]
-    return plain + [row for name in layered for row in _query(connection, projection, "counts", name, {})]
+    return plain + [row for name in layered for row in named(connection, projection, "counts", name, {})]
 
 
 def with_blockers(rows: Sequence[Any], unfinished: Collection[str]) -> list[Item]:

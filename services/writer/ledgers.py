@@ -15,6 +15,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from domain.agents import AgentTerminated
 from domain.agents import evolve as agent_evolve
+from domain.correction import REMEMBERED_ESTIMATES
 from domain.ledger import Ledger
 from domain.lineage import Segments
 from domain.messages import Data
@@ -24,14 +25,17 @@ from domain.settings import SettingId
 from domain.tasks.commands import Retry
 from projections.agents import AGENTS
 from projections.bookmarks import BOOKMARKS
+from projections.decisions import DECISIONS
 from projections.estimates import ESTIMATES
 from projections.framework import Projection
 from projections.handoffs import HANDOFFS
 from projections.ledgers import Finished, Live, Rows, fill
 from projections.memory import MEMORIES
+from projections.patterns import PATTERNS
 from projections.personas import PERSONAS
 from projections.queue import QUEUE
 from projections.settings import SETTINGS
+from projections.spikes import SPIKES
 from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.projector.bases import Base, nearest_base
@@ -41,9 +45,13 @@ from services.projector.tracking import reached
 from services.reading.listing import served
 from services.writer.books import command_events
 
-_SOURCES = (AGENTS, PERSONAS, SETTINGS, BOOKMARKS, ESTIMATES, QUEUE, HANDOFFS, MEMORIES)
+_SOURCES = (
+    AGENTS, PERSONAS, SETTINGS, BOOKMARKS, ESTIMATES, QUEUE, HANDOFFS, MEMORIES, SPIKES, DECISIONS, PATTERNS,
+)  # fmt: skip
 _EVERY = SQL("true")
 _OVER = SQL("status IN ('completed', 'cancelled')")
+
+_CLOSED_LAST = SQL("ratio IS NOT NULL ORDER BY closed_at DESC LIMIT {}").format(REMEMBERED_ESTIMATES)
 
 _FETCHED_ROWS = 10_000
 _REMEMBERED_VALUES = 10_000
@@ -105,6 +113,10 @@ def _rows(connection: Connection, layers: Layers, base: Base, project: str) -> R
         settings=read(SETTINGS),
         bookmarks=read(BOOKMARKS),
         estimates=read(ESTIMATES, SQL("closed_at IS NULL")),
+        closed=reversed(read(ESTIMATES, _CLOSED_LAST)),
+        spikes=read(SPIKES, SQL("viable IS NULL")),
+        decisions=read(DECISIONS, SQL("status = 'holds'")),
+        patterns=read(PATTERNS),
         finished=_finished(connection, layers, base, project),
         tasks=_live(connection, layers, base, project),
         handoffs=read(HANDOFFS, SQL("status IN ('initiated', 'accepted')")),

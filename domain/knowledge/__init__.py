@@ -1,0 +1,1 @@
+"""What a fleet knows beside its work: spikes, decisions, patterns, complexity, documentation, actions."""

@@ -1,5 +1,6 @@
 """`coordctl top`: the fleet on a screen, live or at any moment."""
 
+import logging
 import sys
 
 import click
@@ -36,6 +37,7 @@ def top(context: Context, view: str, until: str | None) -> None:
         return context.doors().database_url
 
     find()
+    logging.getLogger().addHandler(logging.NullHandler())  # what is wrong stands on the screen, not across it
     app = Top(find, context.project, TABS[VIEWS.index(view)], until)
     app.run()
     if app.return_code:

@@ -16,7 +16,7 @@ from services.top.stories import Kind, Subject
 from services.top.tabs import TABS, Tab
 
 PLAY_S = 0.25
-SPEEDS_EVENTS_S = (1, 2, 5, 10, 25, 50, 100, 250, 1_000)
+SPEEDS_EVENTS_S = (1, 2, 5, 10, 25, 50, 100, 250, 1_000, 10_000)
 FIRST_SPEED = SPEEDS_EVENTS_S.index(5)
 MANY_EVENTS = 100
 
@@ -46,7 +46,7 @@ class Top(Board):
         Binding("g", f"ask('{_GO}')"),
         Binding("slash", f"ask('{_FIND}')"),
         Binding("question_mark", "help"),
-        Binding("escape", "back"),
+        Binding("escape", "out"),
         Binding("tab", "next_tab(1)", priority=True),
         Binding("shift+tab", "next_tab(-1)", priority=True),
         Binding("q", "quit"),
@@ -114,7 +114,7 @@ class Top(Board):
         self.helping = not self.helping
         self.arrive()
 
-    def action_back(self) -> None:
+    def action_out(self) -> None:
         if self._asked:
             searching = self._asked == _FIND
             self._end_asking()
@@ -220,5 +220,5 @@ class Top(Board):
         """What a row tells of."""
         if isinstance(row, PageLine):
             return row.leads
-        kind, column = _KINDS[self.choice.view]
+        kind, column = _KINDS[self.view_listed]
         return Subject(kind, str(row[column]))

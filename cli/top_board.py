@@ -15,6 +15,7 @@ from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Static
+from textual.worker import Worker
 
 from cli import top_head, top_pages
 from cli.output import clean
@@ -63,13 +64,15 @@ class Picks(Static):
 class Board(App[None]):
     """The lists and pages of one project at the moment `sequence`; None is now.
 
-    `trail` leads from the list to the page that is open.
+    `trail` leads from the list to the page that is open; `view_listed` says of which view the rows are that
+    can be seen, which for a moment are still those of the list before.
     """
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """
     Static { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     Lines { height: 1fr; }
+    #note { height: auto; max-height: 4; padding: 0 1; text-wrap: wrap; display: none; }
     #asking { height: 1; display: none; }
     #prompt { width: auto; }
     """
@@ -89,8 +92,8 @@ class Board(App[None]):
         self.lost = ""
         self.desk = Desk(find, project)
         self.lines = Lines(id="list")
-        self._note = ""
         self.moment = Moment()
+        self.view_listed = ""
         self._counts: Counts = {}
         self._frame: Frame | None = None
         self._chapter: Chapter | None = None
@@ -99,8 +102,7 @@ class Board(App[None]):
         self._put_texts: dict[str, Text] = {}
         self._wanted = False
         self._failed = False
-        self._loading: asyncio.Task[None] | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._loading: Worker[None] | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="title")
@@ -110,6 +112,7 @@ class Board(App[None]):
         yield Picks(id="choices")
         yield Static(id="heading")
         yield self.lines
+        yield Static(id="note")
         yield Static(id="event")
         with Horizontal(id="asking"):
             yield Static(id="prompt")
@@ -119,12 +122,9 @@ class Board(App[None]):
     def on_mount(self) -> None:
         self.lines.focus()
         self.set_interval(TICK_S, self.show)
-        self._following = asyncio.create_task(self._follow())
+        self.run_worker(self._follow())
 
     def on_unmount(self) -> None:
-        for task in (self._following, self._loading):
-            if task is not None:
-                task.cancel()
         self.desk.close()
 
     def on_resize(self) -> None:
@@ -151,7 +151,7 @@ class Board(App[None]):
     @property
     def busy(self) -> bool:
         """Whether something is being read."""
-        return self._loading is not None and not self._loading.done()
+        return self._loading is not None and not self._loading.is_finished
 
     def go(self, sequence: int | None) -> None:
         """To the moment right after an event, or to now."""
@@ -180,14 +180,16 @@ class Board(App[None]):
 
     def tell(self, note: str) -> None:
         """A sentence below the list, until the next key."""
-        self._note = clean(note)
-        self._show_head()
+        if self.lines.is_attached:
+            line = self.query_one("#note", Static)
+            line.display = bool(note)
+            line.update(Text(clean(note), style="bold yellow"))
 
     def want(self) -> None:
         """Have read what is to be shown now."""
         self._wanted = True
         if not self.busy:
-            self._loading = asyncio.create_task(self._load())
+            self._loading = self.run_worker(self._load())
 
     def show(self) -> None:
         """Draw again what time changes, or what has been read."""
@@ -195,6 +197,7 @@ class Board(App[None]):
         listing = self._listing() if self.lines.is_attached else None
         if listing is not None:
             place, self._arriving = self._arriving, None
+            self.view_listed = "" if self.trail or self.helping else self.choice.view
             self.lines.show(listing, place)
 
     async def begin(self) -> None:
@@ -296,8 +299,7 @@ class Board(App[None]):
         columns = COLUMNS[self.choice.view]
         self.put("heading", Text() if deep else heading(columns, width - 1, wide=width >= WIDE))
         event = Text(f" #{self.moment.sequence:,} {clean(self.moment.words)}", style="dim")
-        note = Text(f" {self._note}", style="bold yellow")
-        self.put("event", note if self._note else event if self.moment.sequence else Text())
+        self.put("event", event if self.moment.sequence else Text())
         self.put("keys", top_head.keys(self.tab_shown, deep=deep, live=self.sequence is None))
 
     def _page_told(self) -> str:

@@ -88,8 +88,10 @@ def title(state: State, width: int) -> Text:
         parts.append(Text.assemble((f"#{state.sequence:,}", "bold"), (f" of {head:,}", "")))
     if state.speed:
         parts.append(Text(f"{state.speed:g} events/s", style="yellow"))
-    parts.append(Text(stamp(moment.at)))
-    if moment.at is not None:
+    if state.sequence not in (None, moment.sequence):
+        parts.append(Text("reading …", style="dim"))
+    elif moment.at is not None:
+        parts.append(Text(stamp(moment.at)))
         parts.append(Text(f"{since(moment.at, state.now)} ago", style="dim"))
     if standing.behind:
         parts.append(Text(f"{standing.behind:,} behind", style="bold yellow"))

@@ -104,7 +104,7 @@ def _title(text: str) -> _Told:
 
 def _fields(row: Item, subject: Subject, width: int, entity: Subject | None = None) -> _Told:
     """Names and values, one a line and long ones on several; what is empty is left out."""
-    empty = (None, "", [], (), {})
+    empty: tuple[Any, ...] = (None, "", [], (), {})
     shown = {name: value for name, value in row.items() if name not in UNSEEN and value not in empty}
     longest = max(map(len, shown), default=0)
     for name, value in shown.items():

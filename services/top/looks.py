@@ -98,12 +98,12 @@ class Then:
             return {kind: self._count(projection) for kind, projection in _COUNTED.items()}
 
     def factor(self) -> Item:
-        at = self.moment.at
-        rows = self.read("estimates", limit=MAX_ROWS) if at is not None else []
-        ratios = [
-            row["ratio"] for row in rows
-            if row["ratio"] is not None and at - timedelta(days=FACTOR_DAYS) < row["closed_at"] <= at
-        ]  # fmt: skip
+        until = self.moment.at
+        if until is None:
+            return {"factor": None, "estimates": 0}
+        since = until - timedelta(days=FACTOR_DAYS)
+        closed = [row for row in self.read("estimates", limit=MAX_ROWS) if row["ratio"] is not None]
+        ratios = [row["ratio"] for row in closed if since < row["closed_at"] <= until]
         return {"factor": sum(ratios) / len(ratios) if ratios else None, "estimates": len(ratios)}
 
     def _count(self, projection: Projection[Any]) -> dict[str, int]:

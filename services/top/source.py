@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
 
+import psycopg
 from msgspec import Struct
 
 from domain.catalog import EVENTS, upcast
 from domain.errors import NotFound
 from projections.views import MAX_OFFSET_ROWS
 from services.log.codec import Codec
+from services.log.database import LogMissing, connect, in_a_line, unavailable
 from services.log.event_log import EventLog
+from services.log.tail import HEAD
 from services.projector.tables import connected
 from services.reading.points import parse_point, resolve
 from services.reading.reads import Item, NotYetVisible, Reads
@@ -88,15 +91,13 @@ class Source:
         self.url = url
         self.project = project
         self._codec = Codec(EVENTS, upcast)
+        with _told():
+            self._connection = connect(url, impatient=True)
         self._log = EventLog(url)
-        try:
-            self._log.head()
-        except BaseException:
-            self._log.close()
-            raise
         self._reads = Reads(url, pool_connections=_POOL_CONNECTIONS)
 
     def close(self) -> None:
+        self._connection.close()
         self._log.close()
         self._reads.close()
 
@@ -113,7 +114,7 @@ class Source:
         """
         if known is not None and not known.behind:
             self._log.wait_past(known.head, timeout_s)
-        head = self._log.head()
+        head = self._head()
         sequence, _ = self._log.project_head(self.project)
         behind = max(head - self._visible(head), 0)
         return Standing(head=head, last=self.moment(sequence), behind=behind)
@@ -172,6 +173,12 @@ class Source:
             with past(self._log, self._codec, self.project, self.moment(sequence)) as look:
                 yield look
 
+    def _head(self) -> int:
+        """The position of the log's last event; read on a connection whose loss is noticed at once."""
+        with _told():
+            row = self._connection.execute(HEAD).fetchone()
+        return row[0] if row else 0
+
     def _visible(self, head: int) -> int:
         """The position that the read models have reached, given some time to reach the head."""
         try:
@@ -179,6 +186,17 @@ class Source:
         except NotYetVisible as error:
             return int(error.facts["position"])
         return head
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What can befall a connection, raised as LogUnavailable or LogMissing."""
+    try:
+        yield
+    except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedTable) as error:
+        raise LogMissing(why=in_a_line(error)) from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise unavailable(error) from error
 
 
 _Listed = tuple[int, list[Item], int, bool]

@@ -39,6 +39,14 @@ class Screen:
     async def press(self, *keys: str) -> None:
         await self._pilot.press(*keys)
 
+    async def click(self, text: str) -> None:
+        """On the first place that shows the text."""
+        for y, line in enumerate(self.lines):
+            if text in line:
+                await self._pilot.click(offset=(line.index(text) + 1, y))
+                return
+        raise AssertionError(self.text)
+
     async def resize(self, width: int, height: int) -> None:
         await self._pilot.resize_terminal(width, height)
 

@@ -13,6 +13,8 @@ from psycopg.sql import SQL, Identifier
 from rich.text import Text
 from textual.app import App, ComposeResult
 
+from cli.top import VIEWS
+from cli.top_columns import COLUMNS, KEYS
 from cli.top_lines import Lines, Listing
 from domain.handoffs import Baggage, InitiateHandoff
 from domain.learning import CloseEstimate, RecordEstimate, RecordFailure
@@ -22,7 +24,7 @@ from services.config import NotRunning
 from services.embedded import EmbeddedPostgres
 from services.log.event_log import EventLog
 from services.reading.replay import replay
-from services.top.tabs import FLEET, HANDED, LEARNED, TASKS, TIMELINE
+from services.top.tabs import FLEET, HANDED, LEARNED, TABS, TASKS, TIMELINE
 from tests.conftest import temporary_database
 from tests.services.conftest import opened_log
 from tests.services.running import CODEC
@@ -154,8 +156,12 @@ def test_enter_leads_from_row_to_story_and_on(stage: Stage) -> None:
             await top.shows("event #", "Why", "because", "an end")
             await top.press("escape", "escape")
             await top.shows("on duty")
-            await top.press("3", "enter")
-            await top.shows("handoff", "tired", "an end")
+            await top.press("3", "enter")  # what is opened is what is seen, whatever is being read
+            await top.until(lambda: not top.app.busy)
+            await top.press("3")
+            await top.shows("initiated")
+            await top.press("enter")
+            await top.shows("handoff h-", "tired", "an end")
             await top.press("home")
             await top.shows("It was not there at this moment.")
 
@@ -178,7 +184,7 @@ def test_it_plays_from_a_moment_to_the_end(stage: Stage) -> None:
             await top.at(stage.saga.last("main"))
             await top.press("space")
             await top.shows("Nothing to play")
-            await top.press("home", *["plus"] * 8, "space")
+            await top.press("home", *["plus"] * 9, "space")
             await top.at(stage.saga.last("main"))
             await top.shows("initiated", "tired")
             assert top.app.playing_events_s is None
@@ -252,6 +258,22 @@ def test_it_fits_on_any_screen_and_needs_no_colours(
     asyncio.run(look())
 
 
+def test_the_mouse_does_what_keys_do(stage: Stage) -> None:
+    async def click() -> None:
+        async with screen(lambda: stage.url, size=(100, 24)) as top:
+            await top.shows("write 40% Write")
+            await top.click("2 Queue")
+            await top.shows("Print the")
+            await top.click("blocked 1")
+            await top.until(lambda: "Print the" in top.text and "Draw the" not in top.text)
+            await top.click("Print the")
+            await top.shows("task print")
+            await top.click("━━━━")
+            await top.shows("PAST")
+
+    asyncio.run(click())
+
+
 def test_text_from_the_log_steers_no_terminal(stage: Stage) -> None:
     stage.saga.do("main", "op", EnqueueTask(id="evil", title="a\x1b[2Jb\nc [red]d[/] 漢字", priority=9))
     stage.project()
@@ -297,6 +319,11 @@ def test_a_hundred_thousand_rows_are_drawn_a_screen_at_a_time() -> None:
             assert len(drawn) <= 10
 
     asyncio.run(scroll())
+
+
+def test_every_list_can_be_the_first_one_shown() -> None:
+    assert [tab.name for tab in TABS] == [*VIEWS]
+    assert {choice.view for tab in TABS for choice in tab.choices} == {*COLUMNS} == {*KEYS}
 
 
 def test_no_other_command_loads_the_screen() -> None:

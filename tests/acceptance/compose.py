@@ -63,10 +63,10 @@ class Container:
 
     @property
     def environ(self) -> dict[str, str]:
-        """Its environment and, for the programs that run here in its place, nothing of ours but the path."""
+        """Its environment, of ours the path alone, and a home in which nothing can be written."""
         given = {name: self.here(str(value)) for name, value in self.service.get("environment", {}).items()}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return {"PATH": path, "HOME": str(self.root), "PYTHONPATH": str(ROOT), **given}
+        return {"PATH": path, "HOME": os.devnull, "PYTHONPATH": str(ROOT), **given}
 
     def command(self, *arguments: str) -> list[str]:
         """What the container runs, or runs with these arguments in place of its own."""

@@ -12,19 +12,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 import yaml
 
 from services.embedded import EmbeddedNats, EmbeddedPostgres
 from services.embedded.nats import free_addresses
 from services.roster import SERVICES
 from tests.acceptance.system import ROOT
-from tests.conftest import OpenNats
+from tests.conftest import OpenNats, temporary_data
+from tests.services.disk import Disk, small_disk
 
 RULES = ROOT / "ops" / "prometheus"
 PATIENCE_S = 20
@@ -35,6 +37,8 @@ EVALUATE = "1s"
 WINDOW = "15s"
 """In place of the minutes that rules look back."""
 
+DISK_MEGABYTES = 300
+
 
 class Site:
     """Postgres, NATS and every service of one data directory; another nats-server is only watched."""
@@ -43,6 +47,7 @@ class Site:
         self, data: Path, postgres: EmbeddedPostgres, nats: EmbeddedNats, other_nats: EmbeddedNats
     ) -> None:
         self.data = data
+        self.disk: Disk | None = None
         self.postgres = postgres
         self.nats = nats
         self.other_nats = other_nats
@@ -160,18 +165,21 @@ class Prometheus:
 def standing(
     data: Path, program: Path, shorter: Mapping[str, tuple[str, str]]
 ) -> Iterator[tuple[Site, Prometheus]]:
-    """All of it running; nothing of it afterwards."""
+    """All of it running, on a small disk where that can be had; nothing of it afterwards."""
     with ExitStack() as stack:
+        disk = None
+        with suppress(pytest.skip.Exception):
+            disk = stack.enter_context(small_disk(data, DISK_MEGABYTES))
         postgres, nats, other = EmbeddedPostgres(data), OpenNats(data), EmbeddedNats(data / "other")
         servers: tuple[EmbeddedPostgres | EmbeddedNats, ...] = (postgres, nats, other)
         for server in servers:
             stack.callback(server.stop)
             server.start()
         site = Site(data, postgres, nats, other)
+        site.disk = disk
         stack.callback(site.stop)
         site.start(*SERVICES)
-        folder = data / "prometheus"
-        folder.mkdir()
+        folder = stack.enter_context(temporary_data())
         prometheus = Prometheus(program, folder, f"127.0.0.1:{site.port}", shorter)
         stack.callback(prometheus.stop)
         eventually(prometheus.is_ready, "Prometheus is ready")

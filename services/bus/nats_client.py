@@ -33,7 +33,8 @@ class Wire(TcpTransport):
         try:
             await super().connect_tls(*arguments, **options)
         except (OSError, TimeoutError):
-            self._io_writer.transport.abort()
+            if self._io_writer is not None:
+                self._io_writer.transport.abort()
             self._io_reader = self._io_writer = None
             raise
 
@@ -80,7 +81,7 @@ class ForgivingClient(Client):
 
     async def _connect_to_server(self, s: Srv) -> None:
         s.last_attempt = monotonic()
-        self._transport = Wire()
+        self._transport = Wire()  # type: ignore[no-untyped-call]  # the library's own has no types
         await self._transport.connect(s.uri, DEFAULT_BUFFER_SIZE, self.options["connect_timeout"])
 
     async def _process_err(self, err_msg: str) -> None:

@@ -21,7 +21,8 @@ _CODES: Mapping[int, tuple[str, ...]] = {
     403: ("cross_site", "foreign_reply_subject", "not_permitted"),
     404: (
         "bad_cursor", "no_such_page", "not_found", "point_not_reached", "unknown_agent", "unknown_bookmark",
-        "unknown_dependency", "unknown_estimate", "unknown_handoff", "unknown_persona", "unknown_project",
+        "unknown_dependency", "unknown_estimate", "unknown_handoff", "unknown_memory", "unknown_persona",
+        "unknown_project",
         "unknown_projection", "unknown_sequence", "unknown_task", "unknown_token", "unknown_verb",
         "unknown_view",
     ),
@@ -30,7 +31,8 @@ _CODES: Mapping[int, tuple[str, ...]] = {
     409: (
         "agent_exists", "agent_limit_reached", "agent_terminated", "bookmark_limit_reached",
         "dependency_cycle", "handoff_not_yours", "handoff_open", "handoff_wrong_state", "inside_command",
-        "invalid_bookmark", "invalid_command", "invalid_plan", "invalid_setting", "not_yet_visible",
+        "invalid_bookmark", "invalid_command", "invalid_plan", "invalid_setting", "memory_private",
+        "not_yet_visible",
         "persona_exists", "project_differs", "project_exists", "rejected", "reserved_project", "stale_fence",
         "task_does_not_fit", "task_exists", "task_not_claimable", "wrong_state",
     ),
@@ -43,8 +45,8 @@ _CODES: Mapping[int, tuple[str, ...]] = {
         "unreadable_event",
     ),
     503: (
-        "busy", "closing", "fell_behind", "log_conflict", "log_full", "log_missing", "log_unavailable",
-        "no_read_models", "not_authorized", "public_without_tokens", "rows_missing", "too_many_commands",
+        "busy", "closing", "embedder_missing", "fell_behind", "log_conflict", "log_full", "log_missing",
+        "log_unavailable", "no_read_models", "not_authorized", "public_without_tokens", "rows_missing", "too_many_commands",
         "too_many_listeners", "too_many_tokens", "unavailable",
     ),
     504: ("sql_timed_out", "timed_out"),

@@ -133,6 +133,7 @@ def create_vectors(connection: Connection, name: str, dimensions: int) -> Model:
             return known
         if known is not None:
             drop_vectors(connection, known)
+        connection.execute(SQL("DROP TABLE IF EXISTS {}").format(Identifier(SCHEMA, table_name)))
         connection.execute(
             SQL(
                 'CREATE TABLE {} (project text COLLATE "C" NOT NULL, sequence bigint NOT NULL,'

@@ -22,6 +22,7 @@ from services.protocol.asyncapi import document
 from services.protocol.refusals import refusals
 from services.protocol.schemas import alone, schemas
 from services.reading.reads import view_names
+from services.roster import SERVICES
 from tests.acceptance.conftest import Shell
 from tests.acceptance.page import Reader, blocks
 from tests.acceptance.system import ROOT, System, eventually
@@ -39,7 +40,7 @@ NODE = 20
 INSTALL_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 60
 WORK_WAIT_S = 60
-EVERYBODY = 4
+EVERYBODY = 5
 FORGED = "coord.main.evt.task.claimed.forged"
 
 
@@ -199,6 +200,11 @@ async def everything(traffic: Traffic) -> None:
     await ask("bookmark.set", bookmark="done", sequence=3, note="all of it")
     await ask("bookmark.set", bookmark="gone", sequence=3)
     await ask("bookmark.remove", bookmark="gone")
+    fact = (await ask("memory.store", "w2", text="A poem has lines", kind="fact", tags=["form"]))["id"]
+    newer = (await ask("memory.store", "w2", text="A poem has verses", supersedes=[fact]))["id"]
+    await ask("memory.use", "w1", uses=[{"memory": newer, "times": 2}])
+    await ask("memory.share", "w2", memory=newer, to_project="elsewhere")
+    await ask("memory.archive", "w2", memories=[newer], reason="known by now")
     await ask("agent.leave", "w2", reason="enough")
     await ask("agent.spawn", agent="w3", persona="poet")
     await ask("agent.terminate", agent="w3", reason="enough")
@@ -225,7 +231,7 @@ def test_services_answer_discovery_as_nats_has_it(shell: Shell) -> None:
             return pings, info, stats, everybody
 
     pings, info, stats, everybody = asyncio.run(story())
-    names = {f"coordctl-{service}" for service in ("writer", "relay", "projector", "gateway")}
+    names = {f"coordctl-{service}" for service in SERVICES}
     assert {ping["name"] for ping in pings} == {each["name"] for each in everybody} == names
     assert len({ping["id"] for ping in pings}) == EVERYBODY
     for ping in pings:

@@ -87,7 +87,7 @@ def test_a_service_whose_seed_is_lost_gets_another_key_and_the_rest_keep_theirs(
     registry = Registry(tmp_path)
     registry.make_own()
     before = {each.name: each.public_key for each in registry.active()}
-    assert len(before) == 5
+    assert len(before) == 6
     registry.seed_path("service-relay").unlink()
     registry.make_own()
     after = {each.name: each.public_key for each in registry.active()}

@@ -23,6 +23,7 @@ from domain.errors import Rejection
 from domain.handoffs import AcceptHandoff, Baggage, CompleteHandoff, InitiateHandoff, RejectHandoff
 from domain.learning import CloseEstimate, RecordEstimate, RecordFailure, RecordRetrospective
 from domain.ledger import Ledger
+from domain.memory import ArchiveMemories, ShareMemory, StoreMemory, Used, UseMemories, Visibility
 from domain.messages import Command
 from domain.personas import DefinePersona
 from domain.settings import SetSetting, UnsetSetting
@@ -216,6 +217,23 @@ def learned(chance: Chance) -> Asked:
     return chance.agent, command
 
 
+def remembered(chance: Chance) -> Asked:
+    known = chance.ledger.memories
+    name = chance.one(*known, "m-none")
+    shared: Visibility = chance.one("project", "private", "shared")
+    new = StoreMemory(text=chance.text, importance=chance.number(9) / 10, visibility=shared)
+    newer = StoreMemory(text=chance.text, kind="fact", tags=("x", chance.one("y", "z")), supersedes=(name,))
+    command: Command = chance.one(
+        new,
+        newer if name in known else new,
+        UseMemories(uses=(Used(memory=name, times=chance.number(3)), Used(memory=chance.one(*known, name)))),
+        ShareMemory(memory=name, to_agent=chance.agent),
+        ShareMemory(memory=name, to_project="elsewhere"),
+        ArchiveMemories(memories=(name,), reason=chance.text),
+    )
+    return chance.agent, command
+
+
 def marked(chance: Chance) -> Asked:
     name = chance.one("good", "bad")
     place = SetBookmark(bookmark=name, sequence=chance.number(chance.ledger.sequence), note=chance.text)
@@ -228,7 +246,8 @@ def beat(chance: Chance) -> Asked:
 
 DEEDS: tuple[Callable[[Chance], Asked], ...] = (
     enqueued, enqueued, claimed, claimed, claimed, worked, worked, worked, worked, worked, offered,
-    answered, answered, governed, governed, spawned, planned, imported, learned, marked, beat, beat,
+    answered, answered, governed, governed, spawned, planned, imported, learned, remembered, remembered,
+    marked, beat, beat,
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ def test_the_first_instance_bears_the_name_of_its_service_and_the_others_a_numbe
         "relay": "relay",
         "projector": "projector",
         "gateway": "gateway",
+        "recall": "recall",
     }
     assert tuple(instances({})) == SERVICES
 

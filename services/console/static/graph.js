@@ -120,8 +120,7 @@ async function drawPlan(place) {
     .attr("href", (node) => link(`task:${node.task}`))
     .attr("data-detail", (node) => `task:${node.task}`)
     .attr("transform", (node) => `translate(${left(node.layer)},${top(node.row)})`)
-    .attr("aria-label", (node) => spoken(node, tied));
-  boxes.select("title").text((node) => node.title);
+    .attr("aria-description", (node) => spoken(node, tied));
   boxes.select("text.d-name").text((node) => cut(node.title));
   boxes.select("text.d-about").text(about);
   boxes.on("keydown", (event, node) => walk(event, node, graph, tied, canvas));
@@ -130,7 +129,6 @@ async function drawPlan(place) {
 
 function newBox(enter) {
   const box = enter.append("a");
-  box.append("title");
   box.append("rect").attr("width", BOX.width).attr("height", BOX.height).attr("rx", 6);
   box.append("text").attr("class", "d-name").attr("x", 10).attr("y", 18);
   box.append("text").attr("class", "d-about").attr("x", 10).attr("y", 35);
@@ -173,11 +171,12 @@ function about(node) {
   return cut(`${node.status.replace("_", " ")}${percent}${held} · ${node.task}`, 30);
 }
 
+/** What the picture tells beside the words in the box. */
 function spoken(node, tied) {
   const awaited = tied.before.get(node.task) ?? [];
   const waits = awaited.length ? `, waits for ${awaited.join(", ")}` : "";
   const critical = node.critical ? ", on the critical path" : "";
-  return `${node.task}, ${node.title}, ${node.status.replace("_", " ")}${critical}${waits}`;
+  return `Layer ${node.layer + 1}${critical}${waits}`;
 }
 
 function ties(edges) {

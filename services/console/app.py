@@ -199,11 +199,16 @@ class Console:
         """The whole page with the view that the query names in it."""
         holder, project = self._admitted(request)
         view = request.query_params.get("view", "fleet")
-        projects = await self._projects(holder)
-        part = await self._in_thread(self._shown, request, holder, project, view)
+        if view not in VIEWS and view not in DEPTH_VIEWS:
+            raise NoSuchPage
+        part, projects, theme = await asyncio.gather(
+            self._in_thread(self._shown, request, holder, project, view),
+            self._projects(holder),
+            self._theme(request, holder, project),
+        )
         variables = part | {
             "projects": projects,
-            "theme": await self._theme(request, holder, project),
+            "theme": theme,
             "now_iso": now(),
             "turns": frozenset(_verbs(holder)),
         }

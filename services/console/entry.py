@@ -61,8 +61,10 @@ class Sessions:
 
     def redeem(self, code: str) -> Holder:
         """Whom a code stands for; it is good for nothing after that. Raises Unauthenticated."""
-        with self._changing() as known:
-            kept = known.pop(_digest(code), None)
+        digest, kept = _digest(code), None
+        if digest in self._current():
+            with self._changing() as known:
+                kept = known.pop(digest, None)
         return self._stands_for("code", kept)
 
     def begin(self, holder: Holder) -> str:
@@ -82,8 +84,10 @@ class Sessions:
 
     def end(self, secret: str) -> None:
         """From now on the session opens nothing."""
-        with self._changing() as known:
-            known.pop(_digest(secret), None)
+        digest = _digest(secret)
+        if digest in self._current():
+            with self._changing() as known:
+                known.pop(digest, None)
 
     def _issue(self, kind: Kind, holder: Holder, life_s: int) -> str:
         secret, now = secrets.token_urlsafe(SECRET_BYTES), datetime.now(UTC)

@@ -23,6 +23,7 @@ MAX_HELD_TASKS = 2_000
 MAX_OPEN_HANDOFFS = 100
 FINISHED_HANDOFFS = 40
 SETTING_CHANGES = 40
+MAX_PERSONAS = 1_000
 MAX_DEEP_ROWS = 1_000_000
 _MAX_DIGITS = 7
 
@@ -43,15 +44,16 @@ _CONTEXTS: Mapping[str, tuple[str, ...]] = {
     "handoffs": ("handoff",),
     "agents": ("agent",),
     "settings": ("setting", "persona"),
-    "learning": ("failure", "estimate", "retro", "memory"),
     "history": ("project", "bookmark"),
 }
+_NAMED = {context for contexts in _CONTEXTS.values() for context in contexts}
 KINDS: Mapping[str, tuple[str, ...]] = {
     "trouble": _TROUBLE,
     **{
         kind: tuple(name for name in EVENTS if name.partition(".")[0] in contexts)
         for kind, contexts in _CONTEXTS.items()
     },
+    "learning": tuple(name for name in EVENTS if name.partition(".")[0] not in _NAMED),
 }
 """What the timeline can be narrowed to, and the events that are of it."""
 
@@ -77,7 +79,7 @@ def fleet(sight: Sight, given: Given, _: str) -> Variables:
     return {
         "counts": counts,
         "agents": [{**each, "task": tasks.get(each["doing"] or "")} for each in sorted(agents, key=_rank)],
-        "personas": sorted({each["persona"] for each in agents}),
+        "personas": _personas(sight),
         "filters": _filters(given, ("persona", "ended")),
         "more": any(count > MAX_AGENTS for count in counts["agents"].values()),
     }
@@ -91,6 +93,7 @@ def queue(sight: Sight, given: Given, actor: str) -> Variables:
         "mode": mode if mode in ("board", "list", "graph") else "board",
         "filters": _filters(given, _TASK_FILTERS),
         "statuses": TASK_STATUSES,
+        "personas": _personas(sight),
     }
     if told["mode"] == "board":
         told |= {"columns": _board(sight, given, told["counts"])}
@@ -197,6 +200,11 @@ def _board(sight: Sight, given: Given, counts: Counts) -> list[Variables]:
     done = sight.view("activity", event="task.completed", limit=CARDS) if count and not params else []
     columns.append({"status": "completed", "count": count, "cards": [], "done": done})
     return columns
+
+
+def _personas(sight: Sight) -> list[str]:
+    """Those that a view can be narrowed to."""
+    return sorted(row["persona"] for row in sight.view("personas", limit=MAX_PERSONAS))
 
 
 def _task_params(given: Given) -> dict[str, str]:

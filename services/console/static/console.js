@@ -6,7 +6,8 @@
 const MOVE_GAP_MS = 100;
 const LIVE_GAP_MS = 500;
 const TYPING_MS = 150;
-const KEPT = ["as_of", "a", "b", "detail"];
+const KEPT = ["a", "b", "detail"];
+const SETTLED_MS = 400;
 
 const body = document.body;
 const main = document.getElementById("main");
@@ -174,6 +175,7 @@ function shown() {
 export function go({ view, ...params }) {
   const query = here();
   const next = new URLSearchParams({ view });
+  if (state.asOf !== null) next.set("as_of", state.asOf);
   for (const name of KEPT) if (query.has(name)) next.set(name, query.get(name));
   for (const [name, value] of Object.entries(params)) if (value) next.set(name, value);
   history.pushState(null, "", `?${next}`);
@@ -181,6 +183,7 @@ export function go({ view, ...params }) {
 }
 
 function moved() {
+  clearTimeout(settling);
   const before = [state.view, state.asOf];
   readAddress();
   if (before[0] !== state.view) {
@@ -191,12 +194,20 @@ function moved() {
   ask(0);
 }
 
+let settling = 0;
+
+/** The address follows when the slider rests: browsers bear only so many changes of it. */
+function settle() {
+  clearTimeout(settling);
+  settling = setTimeout(() => address({ as_of: state.asOf }), SETTLED_MS);
+}
+
 /** Show the project as it was right after this event. */
 export function freeze(sequence) {
   const wanted = Math.max(0, Math.min(Math.round(sequence), state.head));
   if (wanted === state.asOf) return;
   state.asOf = wanted;
-  address({ as_of: wanted });
+  settle();
   showStatus();
   ask();
 }
@@ -205,7 +216,7 @@ export function freeze(sequence) {
 export function thaw() {
   if (state.asOf === null) return;
   state.asOf = null;
-  address({ as_of: null });
+  settle();
   showStatus();
   ask(0);
 }

@@ -92,9 +92,7 @@ async function load(anew) {
 /** The same thing again keeps what is unfolded in it; another begins at its top. */
 function show(html, anew) {
   if (anew) body.replaceChildren();
-  const unfolded = [...body.querySelectorAll("details[open]")].map((each) => each.id);
   morph(body, html);
-  for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
   if (anew) dialog.scrollTop = 0;
 }
 

@@ -1,5 +1,11 @@
 /* Vendored libraries, fetched when something needs them: once, and from our own address. */
 
+/* global Idiomorph */
+
+// What a reader has unfolded stays so, however often the page is brought up to date.
+Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) =>
+  !(name === "open" && element.tagName === "DETAILS");
+
 const loading = new Map();
 
 /** Resolves when a classic script has run; its library is a global from then on. */

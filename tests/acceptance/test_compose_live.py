@@ -32,7 +32,7 @@ from tests.acceptance.system import ROOT, eventually
 from tests.conftest import temporary_data
 
 COMMAND_TIMEOUT_S = 60
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 120
 ANSWER_TIMEOUT_S = 10
 STOP_TIMEOUT_S = 30
 LOGIN = "local coord coord scram-sha-256\n"

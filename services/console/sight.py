@@ -40,13 +40,15 @@ _COUNTED: Mapping[str, Projection[Any]] = {"agents": AGENTS, "tasks": QUEUE, "ha
 class Moment(Struct, frozen=True, kw_only=True):
     """Right after the event `sequence` of the project, which has `head` events in all.
 
-    `position` is that of the event in the log, `words` what happened in it. `live` if it is now, and goes on.
+    `position` is that of the event in the log, `words` what happened in it. `live` if it is now, and goes on;
+    `behind` if the read models do not include that event yet, so that one should look again.
     """
 
     sequence: int
     head: int
     position: int
     live: bool
+    behind: bool = False
     at: datetime | None = None
     words: str = ""
 
@@ -80,8 +82,9 @@ class Desk:
             position = self.log.at_sequence(project, as_of)
         sequence = head if as_of is None else as_of
         found = self.events(project, [sequence])
+        behind = as_of is None and self.reads.visible() < position
         return Moment(
-            sequence=sequence, head=head, position=position, live=as_of is None,
+            sequence=sequence, head=head, position=position, live=as_of is None, behind=behind,
             at=found[0].at if found else None, words=words(found[0]) if found else "",
         )  # fmt: skip
 

@@ -85,6 +85,18 @@ def test_now_is_counted_and_listed_as_the_last_event_left_it(stage: Stage, desk:
                 assert view(now, {}, "op") == view(then, {}, "op")
 
 
+def test_what_the_read_models_lack_is_to_be_looked_at_again(stage: Stage, desk: Desk) -> None:
+    stage.work("plain")
+    stage.saga.append(stage.log)
+    last, position = stage.log.project_head("plain")
+    with desk.sight("plain", None) as sight:
+        assert (sight.moment.sequence, sight.moment.behind) == (last, True)
+    stage.projector().catch_up()
+    with desk.sight("plain", None, position) as sight:
+        assert not sight.moment.behind
+        assert rows.timeline(sight, {}, "op")["rows"][0]["sequence"] == last
+
+
 def test_pages_of_the_timeline_join_without_gap_or_doubling(
     stage: Stage, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,7 +147,8 @@ async function askNow() {
   asking = null;
   endedAt = performance.now();
   tookMs = endedAt - began;
-  if (due || view !== state.view) ask(view === state.view && state.asOf === null ? LIVE_GAP_MS : MOVE_GAP_MS);
+  const behind = state.asOf === null && document.getElementById("part").dataset.behind === "yes";
+  if (due || behind || view !== state.view) ask(view === state.view && state.asOf === null ? LIVE_GAP_MS : MOVE_GAP_MS);
 }
 
 function shown() {
@@ -359,5 +360,6 @@ readAddress();
 if (location.hash) history.replaceState(null, "", location.pathname + location.search);
 shown();
 showStatus();
+if (document.getElementById("part").dataset.behind === "yes") ask(LIVE_GAP_MS);
 
 export const liveGapMs = LIVE_GAP_MS;

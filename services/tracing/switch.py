@@ -32,6 +32,7 @@ def tracing(service: str, *, wanted: bool) -> "Iterator[Traces | None]":
 
 
 def _spans(service: str) -> "Spans | None":
+    """None if they cannot be made: no service stops for that."""
     try:
         from services.tracing.spans import Spans
     except ModuleNotFoundError as error:
@@ -39,4 +40,8 @@ def _spans(service: str) -> "Spans | None":
             raise
         logger.warning("no traces: %s is missing; install coordctl[otel], or set COORD_OTEL=off", error.name)
         return None
-    return Spans(service)
+    try:
+        return Spans(service)
+    except ValueError as error:
+        logger.warning("no traces: one of OpenTelemetry's variables is wrong (%s)", error)
+        return None

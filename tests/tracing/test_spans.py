@@ -162,6 +162,16 @@ def test_traces_without_the_extra_are_left_out_with_a_word() -> None:
     assert any("coordctl[otel]" in line for line in lines)
 
 
+def test_traces_that_are_configured_wrong_are_left_out_with_a_word() -> None:
+    lines = run(
+        "import os; os.environ['OTEL_BSP_MAX_QUEUE_SIZE'] = '-1'",
+        "from services.tracing.switch import tracing",
+        "with tracing('writer', wanted=True) as traces: print(traces)",
+    )
+    assert lines[-1] == "None"
+    assert any("variables is wrong" in line for line in lines)
+
+
 def run(*code: str) -> list[str]:
     """What another process says of this, its log included."""
     program = "\n".join(("import logging, sys", "logging.basicConfig(stream=sys.stdout)", *code))

@@ -126,8 +126,7 @@ class Events:
 
     async def _take(self, message: Msg) -> None:
         if len(self._live) >= MAX_BUFFERED_EVENTS:
-            self._live.clear()  # whoever reads is slow: pages will tell it
-            self._behind = True
+            self._live.clear()  # whoever reads is slow: pages fill the gap
         self._live.append(_event(message))
         self._arrived.set()
 

@@ -5,6 +5,7 @@ from `live`. Refusals are raised; `app` makes problems of them.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -26,13 +27,12 @@ from services.bus.wire import (
     TRACE_HEADER,
     command_subject,
     parse_command,
-    parse_id,
     parse_trace,
 )
 from services.errors import BadInput, InternalError
 from services.gateway.asking import Asker
 from services.gateway.denials import NoSuchPage, WrongMediaType, WrongMethod
-from services.gateway.entry import Entry, Holder
+from services.gateway.entry import KEY_HEADER, KEY_PATTERN, Entry, Holder
 from services.gateway.live import CHECK_S, HEARTBEAT_S, Event, Live
 from services.gateway.pages import EVENTS_VIEW, MAX_LIMIT_ROWS, PROJECTS_VIEW, Lists, Page, question, search
 from services.gateway.problems import problem
@@ -41,7 +41,6 @@ from services.recall.params import VIEW as RECALL
 
 READERS = 8
 STREAM = "/api/{project}/stream"
-KEY_HEADER = "Idempotency-Key"
 LAST_EVENT_HEADER = "Last-Event-ID"
 RETRY_MS = 1_000
 _MAX_DIGITS = 18
@@ -90,9 +89,8 @@ class Api:
             raise BadInput(verb=verb, why="a command's fields are in its body, and none in the URL")
         body = await _json(request)
         command, body = _parsed(verb, body)
-        answer = await self._asker.ask(
-            command_subject(project, holder.actor, verb), body or b"{}", _headers(request), _wait_s(command)
-        )
+        subject, headers = command_subject(project, holder.actor, verb), _headers(request, verb)
+        answer = await self._asker.ask(subject, body or b"{}", headers, _wait_s(command))
         return _answered(answer)
 
     async def _list(self, request: Request) -> Response:
@@ -213,14 +211,16 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
-def _headers(request: Request) -> dict[str, str]:
+def _headers(request: Request, verb: str) -> dict[str, str]:
     """What goes along with a command. Raises BadInput."""
     keys = request.headers.getlist(KEY_HEADER)
     if len(keys) > 1:
         raise BadInput(verb=KEY_HEADER, why="there is more than one")
-    key = parse_id({KEY_HEADER: keys[0]}, KEY_HEADER) if keys else uuid4().hex
+    if keys and not re.fullmatch(KEY_PATTERN, keys[0]):
+        raise BadInput(verb=KEY_HEADER, why="a key is 1 to 100 printable characters without spaces")
+    command_id = f"{verb}:{keys[0]}" if keys else uuid4().hex
     trace = parse_trace(request.headers)
-    return {COMMAND_ID_HEADER: key or "", **({TRACE_HEADER: trace} if trace else {})}
+    return {COMMAND_ID_HEADER: command_id, **({TRACE_HEADER: trace} if trace else {})}
 
 
 def _wait_s(command: Command) -> float:

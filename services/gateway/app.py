@@ -87,7 +87,9 @@ class Gateway:
         self._mcp = McpDoor(self._entry, asker, reads, link, database_url)
         self._api = Api(self._entry, asker, lists, self._live, self._denied)
         self._console = ConsoleDoor(
-            Means(database_url, self._log, reads, self._live, asker, self._entry, tokens, metrics, self._denied)
+            Means(
+                database_url, self._log, reads, self._live, asker, self._entry, tokens, metrics, self._denied
+            )
         )
         self._asking: asyncio.Task[Health] | None = None
         self._asked_at = 0.0

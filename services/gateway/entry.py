@@ -20,6 +20,10 @@ BURST_REQUESTS = 300
 MAX_BUCKETS = 10_000
 
 ACTOR_HEADER = "Coord-Actor"
+KEY_HEADER = "Idempotency-Key"
+KEY_PATTERN = "[!-~]{1,100}"
+"""With its verb before it a key is a command's id: used for another verb, it is another command's."""
+
 _SCHEME = "bearer "
 
 

@@ -7,8 +7,8 @@ import msgspec
 
 from domain.catalog import COMMANDS
 from domain.messages import Command, Name
-from services.bus.wire import ID_PATTERN, MAX_PAYLOAD_BYTES
-from services.gateway.entry import ACTOR_HEADER
+from services.bus.wire import MAX_PAYLOAD_BYTES
+from services.gateway.entry import ACTOR_HEADER, KEY_HEADER, KEY_PATTERN
 from services.gateway.pages import DATED, EVENTS_VIEW, LIMIT_ROWS, MAX_LIMIT_ROWS, MAX_POINT_CHARS
 from services.gateway.problems import MEDIA_TYPE, Problem
 from services.protocol.results import told_by
@@ -19,7 +19,6 @@ from services.recall.params import MAX_HITS, USUAL_HITS
 from services.recall.params import VIEW as RECALL
 
 VERSION = "3.1.0"
-KEY_HEADER = "Idempotency-Key"
 
 _LARGEST = 2**63 - 1
 _PLACE: Schema = {"type": "integer", "minimum": 0, "maximum": _LARGEST}
@@ -260,8 +259,8 @@ def _project() -> Schema:
 def _key() -> Schema:
     return {
         "name": KEY_HEADER, "in": "header", "required": False,
-        "schema": {"type": "string", "pattern": f"^{ID_PATTERN}$"},
-        "description": "The command's id: repeated under it, a command is done once. Made, if there is none.",
+        "schema": {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
+        "description": "Repeated under its key, a command is done once, and is given its first answer again.",
     }  # fmt: skip
 
 

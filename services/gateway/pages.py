@@ -94,8 +94,16 @@ def question(project: str, view: str, given: Mapping[str, str]) -> Question:
     cursor = _read_cursor(given["cursor"]) if "cursor" in given else None
     if cursor is not None and cursor.list != asked.list:
         raise BadCursor
-    parse(view, params)
+    _check(view, params)
     return msgspec.structs.replace(asked, cursor=cursor)
+
+
+def _check(view: str, params: Mapping[str, str]) -> None:
+    """Raises BadInput, also for the word null: what is not asked for is left out."""
+    found = parse(view, dict(params))
+    for name in params:
+        if getattr(found, name) is None:
+            raise BadInput(verb=f"view {view}", why=f"`{name}` has no value; leave it out")
 
 
 def search(asked: Question, given: Mapping[str, str]) -> dict[str, Any]:
@@ -150,7 +158,7 @@ class Lists:
     def _past(self, asked: Question, position: int | None, done: int) -> Page:
         with self._travel() as travel:
             if position is None:
-                point, now = parse_point(asked.as_of or "now"), datetime.now(UTC)
+                point, now = parse_point("now" if asked.as_of is None else asked.as_of), datetime.now(UTC)
                 position = resolve(point, self._log, travel, asked.project, now)
             params = {**asked.params, "limit": asked.limit + 1, "offset": done}
             rows = travel.view(asked.project, asked.view, position, params)

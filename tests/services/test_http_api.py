@@ -77,6 +77,8 @@ def test_a_key_makes_a_command_happen_once_and_is_each_actors_own(web: Web) -> N
     first = web.post("task.enqueue", {"title": "Outline"}, headers=key)
     again = web.post("task.enqueue", {"title": "Outline"}, headers=key)
     assert first.json == again.json
+    spawned = web.post("agent.spawn", {"agent": "w1", "persona": "plot"}, headers=key)
+    assert spawned.json["result"] == {}
     other = web.post("task.enqueue", {"title": "Outline"}, headers={**key, "Coord-Actor": "w2"})
     assert other.json["result"]["task"] != first.json["result"]["task"]
 
@@ -96,7 +98,9 @@ def test_refusals_are_problems_that_say_what_to_do(web: Web) -> None:
     assert (web.get(f"/api/{web.project}/nonsense")).code == "unknown_view"
     assert (web.get(f"/api/{web.project}/queue?colour=red")).code == "bad_input"
     assert (web.get(f"/api/{web.project}/queue?limit=5000")).code == "bad_input"
-    assert (web.get(f"/api/{web.project}/queue?as_of=whenever!")).code == "bad_point"
+    for point in ("whenever!", ""):
+        assert (web.get(f"/api/{web.project}/queue?as_of={point}")).code == "bad_point"
+    assert (web.get(f"/api/{web.project}/settings?scope=null")).code == "bad_input"
     assert (web.get(f"/api/{web.project}/counts?as_of=1")).code == "bad_input"
     early = web.get(f"/api/{web.project}/queue?min_position=999&wait_s=0")
     assert (early.code, early.headers["retry-after"]) == ("not_yet_visible", "1")

@@ -268,7 +268,7 @@ async def listening(me: coord.Client, after: int) -> AsyncIterator[Events]:
     events = Events(me.bus, me.project, lambda params: rows_of(me, params), after)
     while events._last is None or events._behind:
         following = asyncio.ensure_future(anext(events))
-        while events._behind and not following.done():  # it tells nobody when it has read all
+        while events._behind and not following.done():  # noqa: ASYNC110  # it tells nobody
             await asyncio.sleep(0.01)
         if not following.done():
             await me.enqueue("to be heard")

@@ -169,6 +169,6 @@ def test_more_is_told_of_at_once(stage: Stage, source: Source) -> None:
     stage.saga.append(stage.log)
     behind = source.standing(known, 30)
     assert behind.last.sequence == stage.saga.last("main")
-    assert behind.behind == behind.head - known.head
+    assert behind.behind == behind.head - known.head > 0
     stage.projector().catch_up()
     assert source.standing(behind, 30).behind == 0

@@ -8,10 +8,12 @@ import click
 from cli.context import Context
 from cli.options import given
 from cli.output import Item, clean, print_json, print_table, warn
+from cli.session import opened_log
 
 FAILURES = "failure"
 SIMILAR_FAILURES = 3
 MAX_TEXT_CHARS = 2_000
+CATCH_UP_TIMEOUT_S = 4.0
 ADVICE_TIMEOUT_S = 1.0
 """How long a command waits for advice that nobody asked for."""
 
@@ -19,13 +21,19 @@ HIT_COLUMNS = ("id", "found by", "score", "kind", "strength", "agent", "text")
 
 
 def recall(context: Context, timeout_s: float | None = None, **params: Any) -> list[Item]:
-    """What the recall service finds. Raises Refused, NotRunning, TimedOut or Unavailable."""
+    """What the recall service finds; unless there is a time limit, with all that the log has when asked.
+
+    Raises Refused, NotRunning, TimedOut or Unavailable.
+    """
     import asyncio
 
     from services.config import resolve_nats
     from services.recall.asking import TIMEOUT_S, ask
 
     url = resolve_nats(context.config())
+    if timeout_s is None:
+        with opened_log(context) as log:
+            params |= {"min_position": log.head(), "wait_s": CATCH_UP_TIMEOUT_S}
     return [*asyncio.run(ask(url, context.project, given(**params), timeout_s or TIMEOUT_S))]
 
 

@@ -109,6 +109,7 @@ ADVICE: Mapping[str, str] = {
     "not_permitted": "Your role may not do this. Say so in your result, so that a planner can.",
     "unknown_dependency": "Add that task first, or correct the id.",
     "payload_too_large": "Store the data elsewhere and give its place.",
+    "no_past_here": "Go on without it, or have this server configured as the gateway's /mcp.",
 }
 """What a model should do about a refusal, by its code."""
 

@@ -20,7 +20,8 @@ async def known(site: Site, project: str) -> str:
     failure = await site.ask(project, "failure.record", LESSON)
     async with coord.connect(site.doors.nats_url, project=project, agent="r1") as me:
         here = (await me.view("counts")).position
-        while not (await me.view("recall", text="two narrators", by="meaning", min_position=here, wait_s=20)).rows:
+        asked = {"text": "two narrators", "by": "meaning", "min_position": here, "wait_s": 20}
+        while not (await me.view("recall", **asked)).rows:
             pass
     return str(failure["id"])
 

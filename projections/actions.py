@@ -9,10 +9,11 @@ from projections.views import Page, Search, View
 
 
 class ActionRow(Row, frozen=True, kw_only=True):
-    """An action; `place` is that in its batch, and `recorded_at` when it was told."""
+    """An action; `place` is that in its batch, which the event at `position` told of, at `recorded_at`."""
 
-    batch: str
+    position: int
     place: int
+    batch: str
     agent: str
     phase: str
     action: str
@@ -42,8 +43,9 @@ def done(_: ActionRow | None, event: ActionsRecorded, recorded: Recorded, key: K
     action = event.actions[place]
     return ActionRow(
         project=recorded.project,
-        batch=event.batch,
+        position=recorded.position,
         place=place,
+        batch=event.batch,
         agent=recorded.actor,
         phase=action.phase,
         action=action.action,
@@ -72,15 +74,15 @@ ACTIONS = Projection(
     name="actions",
     version=1,
     row=ActionRow,
-    key=("batch", "place"),
+    key=("position", "place"),
     folds=(
         on_each(
             ActionsRecorded,
             done,
-            keys=lambda event, _: [(event.batch, place) for place in range(len(event.actions))],
+            keys=lambda event, recorded: [(recorded.position, at) for at in range(len(event.actions))],
         ),
     ),
-    indexes=(("project", "-recorded_at"), ("project", "task"), ("project", "session")),
+    indexes=(("project", "recorded_at"), ("project", "task"), ("project", "session")),
     queries={
         "by_agent": f"SELECT agent, {_MEASURES}{_CHOSEN}"
         " GROUP BY agent ORDER BY average_s DESC NULLS LAST, agent LIMIT %(limit)s OFFSET %(offset)s",
@@ -95,6 +97,6 @@ ACTIONS = Projection(
 ACTIONS_VIEW = View(
     projection=ACTIONS,
     params=ActionParams,
-    order=("-recorded_at", "batch", "-place"),
+    order=("-position", "-place"),
     searches=("action", "input", "output", "error"),
 )

@@ -1,4 +1,4 @@
-"""Documentation that was looked up, by library, version and topic, and until when it can be relied on."""
+"""Documentation that was looked up, by library, release and topic, and until when it can be relied on."""
 
 from datetime import datetime
 
@@ -9,10 +9,10 @@ from projections.views import Page, Search, View
 
 
 class DocumentationRow(Row, frozen=True, kw_only=True):
-    """What was kept last of a library's version and topic; `refreshed` is how often it was kept anew."""
+    """What was kept last of a library's release and topic; `refreshed` is how often it was kept anew."""
 
     library: str
-    version: str
+    release: str
     topic: str
     content: str
     source: str
@@ -24,7 +24,7 @@ class DocumentationRow(Row, frozen=True, kw_only=True):
 
 class DocumentationParams(Page, frozen=True, kw_only=True):
     library: tuple[str, ...] = ()
-    version: str | None = None
+    release: str | None = None
     topic: str | None = None
     agent: str | None = None
     text: Search | None = None
@@ -34,7 +34,7 @@ def cached(row: DocumentationRow | None, event: DocumentationCached, recorded: R
     return DocumentationRow(
         project=recorded.project,
         library=event.library,
-        version=event.version,
+        release=event.release,
         topic=event.topic,
         content=event.content,
         source=event.source,
@@ -49,25 +49,25 @@ DOCUMENTATION = Projection(
     name="documentation",
     version=1,
     row=DocumentationRow,
-    key=("library", "version", "topic"),
+    key=("library", "release", "topic"),
     folds=(
         on(
             DocumentationCached,
             cached,
-            key=lambda event, _: (event.library, event.version, event.topic),
+            key=lambda event, _: (event.library, event.release, event.topic),
         ),
     ),
     queries={
-        "stale": "SELECT library, version, topic, source, expires_at, cached_by, cached_at FROM {table}"
+        "stale": "SELECT library, release, topic, source, expires_at, cached_by, cached_at FROM {table}"
         " WHERE project = %(project)s AND expires_at <= coalesce(%(at)s, now())"
-        " ORDER BY expires_at, library, version, topic LIMIT %(limit)s OFFSET %(offset)s",
+        " ORDER BY expires_at, library, release, topic LIMIT %(limit)s OFFSET %(offset)s",
     },
 )
 
 DOCUMENTATION_VIEW = View(
     projection=DOCUMENTATION,
     params=DocumentationParams,
-    order=("library", "version", "topic"),
+    order=("library", "release", "topic"),
     compares={"agent": ("cached_by",)},
     searches=("library", "topic", "content"),
 )

@@ -201,7 +201,7 @@ def _of_knowledge(event: AnyKnowledgeEvent, by: str) -> str:
         case ComplexityMeasured():
             return f"{by} measured the complexity of {_several([each.file for each in event.files], 'files')}"
         case DocumentationCached():
-            return f"{by} kept documentation of {event.library} {event.version}".rstrip()
+            return f"{by} kept documentation of {event.library} {event.release}".rstrip()
         case ActionsRecorded():
             return f"{by} told of {_several([each.action for each in event.actions], 'actions')}"
         case _:

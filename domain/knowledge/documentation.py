@@ -11,7 +11,7 @@ from msgspec import Meta as Constraint
 from domain.messages import Command, Context, Event, Text
 
 Library = Annotated[str, Constraint(min_length=1, max_length=200)]
-Version = Annotated[str, Constraint(max_length=100)]
+Label = Annotated[str, Constraint(max_length=100)]
 Source = Annotated[str, Constraint(max_length=2_000)]
 Days = Annotated[float, Constraint(gt=0, le=3_650)]
 
@@ -19,14 +19,14 @@ KEPT_DAYS = 7.0
 
 
 class CacheDocumentation(Command, frozen=True, kw_only=True):
-    """Keep what documentation says of a library's version, in place of what was kept of it and this topic."""
+    """Keep what documentation says of a library's release, in place of what was kept of it and this topic."""
 
     name: ClassVar[str] = "docs.cache"
 
     library: Library
     content: Annotated[Text, Constraint(min_length=1)]
-    version: Version = ""
-    topic: Version = ""
+    release: Label = ""
+    topic: Label = ""
     source: Source = ""
     days: Days = KEPT_DAYS
 
@@ -35,7 +35,7 @@ class DocumentationCached(Event, frozen=True, kw_only=True):
     name: ClassVar[str] = "docs.cached"
 
     library: str
-    version: str
+    release: str
     topic: str
     content: str
     source: str
@@ -49,7 +49,7 @@ class DocumentationCached(Event, frozen=True, kw_only=True):
 def decide(command: CacheDocumentation, context: Context) -> tuple[Event, ...]:
     cached = DocumentationCached(
         library=command.library,
-        version=command.version,
+        release=command.release,
         topic=command.topic,
         content=command.content,
         source=command.source,

@@ -83,7 +83,7 @@ class StaleDocumentation(Struct, frozen=True, kw_only=True):
     """Documentation that can no longer be relied on."""
 
     library: str
-    version: str
+    release: str
     topic: str
     source: str
     expires_at: datetime

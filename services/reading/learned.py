@@ -1,4 +1,4 @@
-"""Answers about what was learned that are no lists of rows: factors, plans that grew, what is stale or slow."""
+"""Answers about what was learned that no row gives: factors, plans that grew, what is stale or slow."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal

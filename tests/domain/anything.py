@@ -10,6 +10,12 @@ from typing import Any
 from domain.agents import Heartbeat, Leave, SpawnAgent, TerminateAgent
 from domain.bookmarks import RemoveBookmark, SetBookmark
 from domain.handoffs import AcceptHandoff, Baggage, CompleteHandoff, InitiateHandoff, RejectHandoff
+from domain.knowledge.actions import Action, RecordActions
+from domain.knowledge.complexity import Measured, SnapshotComplexity
+from domain.knowledge.decisions import RecordDecision
+from domain.knowledge.documentation import CacheDocumentation
+from domain.knowledge.patterns import DefinePattern, UsePattern
+from domain.knowledge.spikes import ConcludeSpike, InitiateSpike
 from domain.learning import CloseEstimate, RecordEstimate, RecordFailure, RecordRetrospective
 from domain.memory import ArchiveMemories, ShareMemory, StoreMemory, Used, UseMemories
 from domain.messages import Command

@@ -156,7 +156,8 @@ def test_an_offer_tells_its_id_and_the_acceptance_all_that_was_handed_over() -> 
 def test_what_is_learned_has_an_id_to_come_back_to() -> None:
     scenario = given()
     answer = told(scenario, "a1", RecordEstimate(feature="x", sessions=1, complexity=1))
-    assert answer == {"id": scenario.events[0].entity}
+    nothing_known = {"corrected": None, "factor": None, "basis": None}
+    assert answer == {"id": scenario.events[0].entity, **nothing_known}
 
 
 def test_what_has_nothing_to_tell_says_so() -> None:

@@ -18,6 +18,7 @@ _SAMPLES: dict[type[msgspec.inspect.Type], Any] = {
     msgspec.inspect.StrType: "x",
     msgspec.inspect.IntType: 1,
     msgspec.inspect.FloatType: 1.5,
+    msgspec.inspect.BoolType: True,
     msgspec.inspect.DateTimeType: START,
 }
 

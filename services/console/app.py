@@ -32,9 +32,9 @@ from services.console.pages import STATIC, Pages
 from services.console.rows import PIECES, VIEWS
 from services.console.sight import Desk
 from services.errors import BadInput
-from services.gateway.api import KEY_HEADER, LAST_EVENT_HEADER
+from services.gateway.api import LAST_EVENT_HEADER
 from services.gateway.denials import NoSuchPage, Unauthenticated, WrongMediaType
-from services.gateway.entry import Holder
+from services.gateway.entry import KEY_HEADER, Holder
 from services.gateway.live import Event
 from services.gateway.pages import MAX_LIMIT_ROWS
 from services.gateway.problems import problem, status_of

@@ -203,8 +203,8 @@ def _board(sight: Sight, given: Given, counts: Counts) -> list[Variables]:
 
 
 def _personas(sight: Sight) -> list[str]:
-    """Those that a view can be narrowed to."""
-    return sorted(row["persona"] for row in sight.view("personas", limit=MAX_PERSONAS))
+    """Those that a view can be narrowed to, at whatever moment."""
+    return sorted(row["persona"] for row in sight.now("personas", limit=MAX_PERSONAS))
 
 
 def _task_params(given: Given) -> dict[str, str]:

@@ -9,11 +9,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 from msgspec import Struct
+from psycopg.sql import Composable
 
 from domain.catalog import EVENTS, upcast
+from domain.lineage import Segments
 from domain.messages import Recorded
 from projections.agents import AGENTS
 from projections.framework import Key, Projection
@@ -30,6 +33,9 @@ from services.reading.travel import Point, Travel
 
 Counts = Mapping[str, Mapping[str, int]]
 """Of `agents`, `tasks` and `handoffs`: how many have a status."""
+
+MAX_COUNTED = 200
+"""Of how many marks the counts are kept."""
 
 VISIBLE_WAIT_S = 0.5
 """How long now may wait for the event that the page was told of."""
@@ -60,6 +66,8 @@ class Desk:
         self.log = log
         self.reads = reads
         self._url = database_url
+        self._counted: dict[tuple[str, str], Mapping[str, int]] = {}
+        self._counting = Lock()
         self._codec = Codec(EVENTS, upcast)
 
     @contextmanager
@@ -92,6 +100,21 @@ class Desk:
         """The events of these sequences, in order; those that do not exist are left out."""
         return [self._codec.decode(row) for row in self.log.read_at(project, [*sequences])]
 
+    def counted(
+        self, connection: Connection, projection: Projection[Any], project: str, source: Composable
+    ) -> Mapping[str, int]:
+        """How many rows at a mark have a status: as that never changes, it is counted once."""
+        key = (project, source.as_string(connection))
+        known = self._counted.get(key)
+        if known is None:
+            found = query(connection, projection, "counts", {"project": project}, source)
+            known = {row["status"]: row["count"] for row in found}
+            with self._counting:
+                self._counted[key] = known
+                if len(self._counted) > MAX_COUNTED:
+                    del self._counted[next(iter(self._counted))]
+        return known
+
     @contextmanager
     def _still(self) -> Iterator["Still"]:
         with connected(self._url) as connection, connection.transaction():
@@ -106,6 +129,7 @@ class Still(Travel):
         super().__init__(log, codec, connection)
         self.connection = connection
         self._points: dict[tuple[str, str, int], Point] = {}
+        self._tails: dict[tuple[str, Segments, int, int], list[Recorded]] = {}
         self._changes: dict[str, tuple[Point, Rows, Rows]] = {}
 
     def point(self, projection: Projection[Any], project: str, position: int) -> Point:
@@ -113,6 +137,12 @@ class Still(Travel):
         if key not in self._points:
             self._points[key] = super().point(projection, project, position)
         return self._points[key]
+
+    def tail(self, project: str, segments: Segments, sequence: int, position: int) -> list[Recorded]:
+        key = (project, segments, sequence, position)
+        if key not in self._tails:
+            self._tails[key] = super().tail(project, segments, sequence, position)
+        return self._tails[key]
 
     def changed(self, point: Point, keys: Collection[Key] | None = None) -> Rows:
         return super().changed(point, keys) if keys is not None else self.changes(point)[1]
@@ -146,6 +176,10 @@ class Sight:
         self.moment = moment
         self._desk = desk
         self._begin = travel
+
+    def now(self, view: str, **params: Any) -> list[Item]:
+        """The rows of a view as they are now, whatever the moment."""
+        return self._desk.reads.read(self.project, view, params)
 
     def view(self, view: str, **params: Any) -> list[Item]:
         """The rows of a view. Raises what Reads.read does."""
@@ -185,8 +219,7 @@ class Sight:
         travel, counts = self._travel, Counter[str]()
         point = travel.point(projection, self.project, self.moment.position)
         if point.source is not None:
-            found = query(travel.connection, projection, "counts", {"project": self.project}, point.source)
-            counts.update({row["status"]: row["count"] for row in found})
+            counts.update(self._desk.counted(travel.connection, projection, self.project, point.source))
         before, after = travel.changes(point)
         counts.subtract(row.status for row in before.values())
         counts.update(row.status for row in after.values())

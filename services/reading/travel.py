@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 from psycopg.sql import Composable
 
+from domain.lineage import Segments
 from domain.messages import SYSTEM_PROJECT, Recorded
 from projections.catalog import VIEWS
 from projections.framework import Key, Projection
@@ -109,8 +110,12 @@ class Travel:
                 layers = read_layers(connection)
                 parts = parts_of(table, layers, base.stream, at=base.mark, named=project)
                 by_key = rows_of(table, layers, base.stream, at=base.mark, named=project, by_key=True)
-        tail = events_after(log, self._codec, project, segments, base.sequence, position)
+        tail = self.tail(project, segments, base.sequence, position)
         return Point(project=project, position=position, table=table, parts=parts, by_key=by_key, tail=tail)
+
+    def tail(self, project: str, segments: Segments, sequence: int, position: int) -> list[Recorded]:
+        """The events of these segments that follow a sequence, none past the position."""
+        return events_after(self._log, self._codec, project, segments, sequence, position)
 
     def changed(self, point: Point, keys: Collection[Key] | None = None) -> Rows:
         """The rows that changed after the mark; or those of these keys, whether they changed or not."""

@@ -70,7 +70,8 @@ def chosen(params: Mapping[str, str]) -> Chosen:
 def drawn(seen: Seen, asked: Chosen) -> Drawn:
     """The graph that was asked for."""
     found = _found(seen, asked)
-    waits = {task: row["depends_on"] for task, row in found.tasks.items()}
+    oldest = sorted(found.tasks.items(), key=lambda each: each[1]["brief"])  # so it stays as it is drawn
+    waits = {task: row["depends_on"] for task, row in oldest}
     is_open = {task: row["status"] in OPEN for task, row in found.tasks.items()}
     graph = laid_out(waits, is_open, _weights(seen, found.tasks))
     near = found.tasks.values() or seen.view("queue", limit=MAX_OPEN_TASKS)

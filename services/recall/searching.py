@@ -44,14 +44,17 @@ TIMEOUT_S = 5.0
 TEXT_LEAST = 0.4
 """The share of what was looked for from which on a text tells of it."""
 
-FIRST_CANDIDATES = 40
+MORE_CANDIDATES = 10
+"""So many more than are wanted are looked at first: most are as asked."""
+
 MAX_CANDIDATES = 10_000
 MAX_RANKED_TEXTS = 5_000
 _CURRENT = ("current",)
 _SEARCH_SESSION = """
 SET timezone = 'UTC';
 SET statement_timeout = '5s';
-SET jit = off
+SET jit = off;
+SET hnsw.iterative_scan = strict_order
 """
 
 
@@ -225,7 +228,7 @@ Candidates = Callable[[int], Sequence[Candidate]]
 
 def _passing(scope: Scope, states: States, candidates: Candidates) -> Iterator[tuple[Candidate, Any]]:
     """Those whose rows are as asked. More are looked for as long as some were of no use."""
-    limit, seen = FIRST_CANDIDATES + scope.params.limit, 0
+    limit, seen = MORE_CANDIDATES + scope.params.limit, 0
     while True:
         found = candidates(limit)
         fresh = found[seen:]
@@ -283,7 +286,6 @@ def _by_meaning(
         "SELECT f.owner, t.source, t.entity, -f.far FROM ({}) f JOIN coord.recall_texts t"
         " USING (project, sequence) WHERE -f.far >= {} ORDER BY f.far, t.position DESC LIMIT {}"
     ).format(SQL(" UNION ALL ").join(branches), Literal(meant.least), Literal(limit))
-    connection.execute("SET LOCAL hnsw.iterative_scan = strict_order")
     rows = connection.execute(statement)
     return [Candidate(owner=o, source=s, entity=e, score=score) for o, s, e, score in rows]
 

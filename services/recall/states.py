@@ -66,12 +66,14 @@ class States:
         return self._half_lives[project]
 
     def _setting(self, project: str, key: str) -> float:
-        places = ((project, "project"), (SYSTEM_PROJECT, "system"))
-        for place, scope in places:
-            for row in self._rows(place, SETTINGS, [(place, scope, "", key)]).values():
-                if not row.unset:
-                    return float(row.value)
-        return float(PROJECT_SETTINGS[key].default)
+        """The project's value, else the system's, else the built-in default."""
+        own, system = (project, "project", "", key), (SYSTEM_PROJECT, "system", "", key)
+        if self._position is None and self._layers.under(project) is None:
+            rows = served(SETTINGS).load(self._connection, [own, system])
+        else:
+            rows = self._rows(project, SETTINGS, [own]) | self._rows(SYSTEM_PROJECT, SETTINGS, [system])
+        held = (rows[name] for name in (own, system) if name in rows and not rows[name].unset)
+        return float(next((row.value for row in held), PROJECT_SETTINGS[key].default))
 
     def _rows(self, project: str, projection: Projection[Any], keys: list[Key]) -> dict[Key, Any]:
         if self._position is None:

@@ -99,11 +99,14 @@ def question(project: str, view: str, given: Mapping[str, str]) -> Question:
 
 
 def _check(view: str, params: Mapping[str, str]) -> None:
-    """Raises BadInput, also for the word null: what is not asked for is left out."""
-    found = parse(view, dict(params))
-    for name in params:
-        if getattr(found, name) is None:
+    """Raises BadInput, also for the word null and for a time that is a number."""
+    found = parse(view, params)
+    for name, text in params.items():
+        value = getattr(found, name)
+        if value is None:
             raise BadInput(verb=f"view {view}", why=f"`{name}` has no value; leave it out")
+        if isinstance(value, datetime) and ":" not in text:
+            raise BadInput(verb=f"view {view}", why=f"`{name}` is a time as in 2026-11-21T14:03:00Z")
 
 
 def search(asked: Question, given: Mapping[str, str]) -> dict[str, Any]:

@@ -200,6 +200,15 @@ async def everything(traffic: Traffic) -> None:
     await ask("bookmark.set", bookmark="done", sequence=3, note="all of it")
     await ask("bookmark.set", bookmark="gone", sequence=3)
     await ask("bookmark.remove", bookmark="gone")
+    spike = (await ask("spike.initiate", "w2", question="Does it scan?", task="t2"))["id"]
+    await ask("spike.conclude", "w2", spike=spike, result="It does", viable=True, minutes=5)
+    first = (await ask("decision.record", "w2", title="Metre", choice="Iambs", alternatives=["None"]))["id"]
+    await ask("decision.record", "w2", title="Metre", choice="None", supersedes=first)
+    await ask("pattern.define", "w2", pattern="rhyme", description="Ends that sound alike")
+    await ask("pattern.use", "w2", pattern="rhyme", file="poem.txt", compliance=80)
+    await ask("complexity.snapshot", "w2", files=[{"file": "poem.txt", "score": 2.5, "lines": 12}])
+    await ask("docs.cache", "w2", library="metre", content="Count the feet.", days=1)
+    await ask("action.record", "w2", actions=[{"action": "read", "seconds": 0.2}, {"action": "count"}])
     fact = (await ask("memory.store", "w2", text="A poem has lines", kind="fact", tags=["form"]))["id"]
     newer = (await ask("memory.store", "w2", text="A poem has verses", supersedes=[fact]))["id"]
     await ask("memory.use", "w1", uses=[{"memory": newer, "times": 2}])

@@ -100,7 +100,8 @@ def test_refusals_are_problems_that_say_what_to_do(web: Web) -> None:
     assert (web.get(f"/api/{web.project}/queue?limit=5000")).code == "bad_input"
     for point in ("whenever!", ""):
         assert (web.get(f"/api/{web.project}/queue?as_of={point}")).code == "bad_point"
-    assert (web.get(f"/api/{web.project}/settings?scope=null")).code == "bad_input"
+    for wrong in ("settings?scope=null", "factor?at=0.5"):
+        assert (web.get(f"/api/{web.project}/{wrong}")).code == "bad_input"
     assert (web.get(f"/api/{web.project}/counts?as_of=1")).code == "bad_input"
     early = web.get(f"/api/{web.project}/queue?min_position=999&wait_s=0")
     assert (early.code, early.headers["retry-after"]) == ("not_yet_visible", "1")

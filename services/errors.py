@@ -67,7 +67,9 @@ class Unavailable(CoordError):
 
 class InternalError(CoordError):
     code = "internal_error"
-    says = "coordctl has a fault: {verb} failed with {kind}. Nothing was changed; see the writer's log."
+    says = (
+        "coordctl has a fault: {verb} failed with {kind}. Nothing was changed; the log tells more."
+    )
 
 
 class TimedOut(CoordError):

@@ -24,7 +24,7 @@ from services.bus.wire import (
     encode_error,
     may_answer,
 )
-from services.errors import RETRY_AFTER_S, BadInput, PayloadTooLarge, UnknownView
+from services.errors import RETRY_AFTER_S, BadInput, InternalError, PayloadTooLarge, UnknownView
 from services.metrics import GatewayMetrics
 from services.reading.reads import Reads, parse
 from services.recall.asking import carry
@@ -99,6 +99,10 @@ class ViewDoor:
                 error, UnknownView
             )  # its name must not become a label: anyone could fill memory
             await self._refuse(message, error, UNREADABLE if unknown else label)
+            return
+        except Exception as error:
+            logger.exception("view %s could not be answered", label)
+            await self._refuse(message, InternalError(verb=label, kind=type(error).__name__), label)
             return
         self._metrics.read(view, "ok", perf_counter() - began)
         await self._nats.publish(message.reply, reply)

@@ -20,6 +20,7 @@ from services.embedded import EmbeddedNats
 from services.embedded.nats import free_addresses
 from services.gateway.exposition import merge
 from services.health import health
+from services.reading.reads import Reads
 from services.roster import SERVICES
 from tests.services.hosted import hosted
 
@@ -136,7 +137,7 @@ def test_a_gateway_without_a_database_says_so_and_goes_on(nats_url: str) -> None
 
 
 def test_reads_that_cannot_be_answered_are_refused_with_a_code_and_answered_only_in_inboxes(
-    database_url: str, fresh_nats: EmbeddedNats
+    database_url: str, fresh_nats: EmbeddedNats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
         doors = Doors(database_url=database_url, nats_url=fresh_nats.url)
@@ -151,6 +152,9 @@ def test_reads_that_cannot_be_answered_are_refused_with_a_code_and_answered_only
             assert await code("nonsense", b"") == "unknown_view"
             assert await code("queue", b"not json") == "bad_input"
             assert await code("queue", b'{"colour": "red"}') == "bad_input"
+            with monkeypatch.context() as patch:
+                patch.setattr(Reads, "visible", lambda _: 1 // 0)
+                assert await code("queue", b"") == "internal_error"
             assert await code("queue", b" " * (MAX_PAYLOAD_BYTES + 1)) == "payload_too_large"
 
             stolen = await client.subscribe(f"coord.{PROJECT}.evt.task.claimed.t1")

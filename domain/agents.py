@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, assert_never
 from msgspec import Meta as Constraint
 from msgspec import Struct
 
-from domain import handoffs
+from domain import handoffs, sessions
 from domain.errors import AgentExists, AgentLimitReached, UnknownPersona
 from domain.messages import Command, Context, Data, Event, Key, Name, Text
 from domain.tasks import work
@@ -151,6 +151,7 @@ def terminate(ledger: "Ledger", agent: Agent, reason: str) -> tuple[Event, ...]:
     for name in sorted(agent.held):
         events += work.let_go(ledger, ledger.tasks.live[name], f"agent terminated: {reason}")
     events += ledger.close_offers_to(agent.id)
+    events += ledger.end_sessions_of(agent.id, reason)
     return (*events, AgentTerminated(agent=agent.id, reason=reason))
 
 
@@ -160,6 +161,7 @@ def terminate_all(ledger: "Ledger", reason: str) -> tuple[Event, ...]:
     return (
         *(work.released(task, reason) for task in sorted(held, key=lambda task: task.id)),
         *(handoffs.close(ledger.handoffs[name], reason) for name in sorted(ledger.handoffs)),
+        *sessions.end_all(ledger, ledger.sessions, reason),
         *(AgentTerminated(agent=name, reason=reason) for name in sorted(ledger.agents)),
     )
 

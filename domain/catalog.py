@@ -12,6 +12,7 @@ from domain.memory import AnyMemoryEvent, AskedMemoryCommand
 from domain.messages import Command, Event
 from domain.personas import DefinePersona, PersonaDefined
 from domain.project import AnyProjectEvent, ProjectCommand
+from domain.sessions import AnySessionEvent, SessionCommand
 from domain.settings import SettingChanged, SettingCommand
 from domain.tasks.commands import (
     CancelTask,
@@ -40,7 +41,7 @@ COMMANDS: Mapping[str, type[Command]] = {
         InitiateHandoff, AcceptHandoff, RejectHandoff, CompleteHandoff,
         *get_args(SettingCommand), *get_args(LearningCommand), *get_args(ProjectCommand),
         *get_args(BookmarkCommand), *get_args(AskedMemoryCommand),
-        *get_args(KnowledgeCommand),
+        *get_args(KnowledgeCommand), *get_args(SessionCommand),
     )
 }  # fmt: skip
 """What an actor may ask; the ticker's own commands are not among them."""
@@ -51,7 +52,7 @@ EVENTS: Mapping[str, type[Event]] = {
         *get_args(AnyAgentEvent), *get_args(AnyTaskEvent), *get_args(AnyHandoffEvent),
         *get_args(LearningEvent), PersonaDefined, SettingChanged, *get_args(AnyProjectEvent),
         *get_args(AnyBookmarkEvent), *get_args(AnyMemoryEvent),
-        *get_args(AnyKnowledgeEvent),
+        *get_args(AnyKnowledgeEvent), *get_args(AnySessionEvent),
     )
 }  # fmt: skip
 

@@ -6,7 +6,7 @@
 from datetime import datetime
 from typing import assert_never
 
-from domain import agents, bookmarks, handoffs, learning, memory, personas, project, settings
+from domain import agents, bookmarks, handoffs, learning, memory, personas, project, sessions, settings
 from domain.agents import AgentCommand, AnyAgentEvent, CheckAgent, Heartbeat, SpawnAgent
 from domain.bookmarks import AnyBookmarkEvent, BookmarkCommand
 from domain.errors import AgentTerminated
@@ -19,6 +19,7 @@ from domain.memory import AnyMemoryEvent, ArchiveFaded, MemoryCommand
 from domain.messages import Command, Context, Event
 from domain.personas import DefinePersona, PersonaDefined
 from domain.project import AnyProjectEvent, Bounds, ProjectCommand
+from domain.sessions import AnySessionEvent, SessionCommand
 from domain.settings import SettingChanged, SettingCommand
 from domain.tasks import decide as task_decide
 from domain.tasks import evolve as task_evolve
@@ -92,6 +93,8 @@ def decide(ledger: Ledger, command: Command, context: Context) -> tuple[Event, .
         return bookmarks.decide(ledger, command, context)
     if isinstance(command, MemoryCommand):
         return memory.decide(ledger, command, context)
+    if isinstance(command, SessionCommand):
+        return sessions.decide(ledger, command, context)
     if isinstance(command, KnowledgeCommand):
         return knowledge.decide(ledger, command, context)
     assert isinstance(command, LearningCommand), command
@@ -125,6 +128,8 @@ def evolve(ledger: Ledger, event: Event, sequence: int, at: datetime) -> None:
         bookmarks.evolve(ledger, event)
     elif isinstance(event, AnyMemoryEvent):
         memory.evolve(ledger, event, at)
+    elif isinstance(event, AnySessionEvent):
+        sessions.evolve(ledger, event, sequence)
     elif isinstance(event, AnyKnowledgeEvent):
         knowledge.evolve(ledger, event)
     elif isinstance(event, AnyProjectEvent):

@@ -72,6 +72,11 @@ class UnknownPattern(NotFound):
     says = "There is no pattern {pattern} in this project; `pattern define` makes it."
 
 
+class UnknownSession(NotFound):
+    code = "unknown_session"
+    says = "No session {session} is open in this project; `session list` shows which are."
+
+
 class UnknownMemory(NotFound):
     code = "unknown_memory"
     says = (
@@ -211,6 +216,11 @@ class BookmarkLimitReached(Rejection):
 class MemoryPrivate(Rejection):
     code = "memory_private"
     says = "Memory {memory} is private to agent {agent}; only that agent may change or share it."
+
+
+class SessionOfAnother(Rejection):
+    code = "session_of_another"
+    says = "Session {session} is {agent}'s; only that agent ends it."
 
 
 class InvalidCommand(Rejection):

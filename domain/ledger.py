@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from domain import handoffs
+from domain import handoffs, sessions
 from domain.agents import Agent, next_check
 from domain.bookmarks import Bookmark
 from domain.correction import remembered
@@ -19,6 +19,7 @@ from domain.learning import OpenEstimate
 from domain.memory import Memory
 from domain.messages import Data, Event
 from domain.personas import BUILT_IN, Persona
+from domain.sessions import Session
 from domain.settings import SettingId, effective
 from domain.tasks.state import Task, TaskBook
 from domain.timers import Timers
@@ -40,6 +41,7 @@ class Ledger:
         self.knowledge = Knowledge()
         self.bookmarks: dict[str, Bookmark] = {}
         self.memories: dict[str, Memory] = {}
+        self.sessions: dict[str, Session] = {}
         self.settings: dict[SettingId, Data] = {}
         self.timers = Timers()
         self.fence_floor = 0
@@ -89,6 +91,11 @@ class Ledger:
         """The ends of what was offered to this agent and is not answered."""
         offers = [h for h in self.handoffs.values() if h.to_agent == agent and h.status == "initiated"]
         return tuple(handoffs.close(offer, "the receiver was terminated") for offer in offers)
+
+    def end_sessions_of(self, agent: str, reason: str) -> tuple[Event, ...]:
+        """The ends of the sessions that this agent has open."""
+        own = [name for name, each in self.sessions.items() if each.agent == agent]
+        return sessions.end_all(self, own, reason)
 
     def seen(self, name: str, at: datetime, *, active: bool) -> None:
         """Note a sign of life of an agent; `active` if it was more than a heartbeat.

@@ -21,6 +21,7 @@ from domain.ledger import Ledger
 from domain.memory import MemoryStored
 from domain.messages import Command, Event
 from domain.project import ProjectForked, ProjectRestored
+from domain.sessions import SessionStarted
 from domain.tasks.commands import ClaimTask
 from domain.tasks.events import (
     TaskClaimed,
@@ -89,7 +90,7 @@ def result(events: Sequence[Event], recall: Recall) -> Result:
             return {"library": first.library, "expires_at": first.expires_at}
         case FailureRecorded() | RetrospectiveRecorded() | MemoryStored() as learned:
             return {"id": learned.entity}
-        case SpikeInitiated() | DecisionRecorded() | ActionsRecorded() as known:
+        case SpikeInitiated() | DecisionRecorded() | ActionsRecorded() | SessionStarted() as known:
             return {"id": known.entity}
         case BookmarkPlaced():
             return {"bookmark": first.bookmark, "sequence": first.sequence}
@@ -131,6 +132,7 @@ _TELLING = (
     DecisionRecorded,
     ActionsRecorded,
     DocumentationCached,
+    SessionStarted,
     BookmarkPlaced,
     ProjectForked,
     ProjectRestored,

@@ -20,6 +20,7 @@ from projections.patterns import PATTERN_USES, PATTERN_USES_VIEW, PATTERNS, PATT
 from projections.personas import PERSONAS, PERSONAS_VIEW
 from projections.queue import QUEUE, QUEUE_VIEW
 from projections.retros import RETROS, RETROS_VIEW
+from projections.sessions import DELEGATIONS, DELEGATIONS_VIEW, SESSIONS, SESSIONS_VIEW
 from projections.settings import SETTING_HISTORY, SETTING_HISTORY_VIEW, SETTINGS, SETTINGS_VIEW
 from projections.spikes import SPIKES, SPIKES_VIEW
 from projections.views import View
@@ -44,6 +45,8 @@ PROJECTIONS: tuple[Projection[Any], ...] = (
     COMPLEXITY,
     DOCUMENTATION,
     ACTIONS,
+    SESSIONS,
+    DELEGATIONS,
     ACTIVITY,
 )
 
@@ -68,6 +71,8 @@ VIEWS: Mapping[str, View[Any]] = {
         COMPLEXITY_VIEW,
         DOCUMENTATION_VIEW,
         ACTIONS_VIEW,
+        SESSIONS_VIEW,
+        DELEGATIONS_VIEW,
         ACTIVITY_VIEW,
     )
 }

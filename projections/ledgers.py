@@ -19,6 +19,7 @@ from domain.learning import OpenEstimate
 from domain.ledger import Ledger
 from domain.memory import Memory
 from domain.personas import Persona
+from domain.sessions import Session
 from domain.tasks.commands import Retry
 from domain.tasks.events import Status
 from domain.tasks.state import HELD, NO_TASKS, Needs, Task
@@ -30,6 +31,7 @@ from projections.handoffs import HandoffRow
 from projections.memory import MemoryRow
 from projections.patterns import PatternRow
 from projections.personas import PersonaRow
+from projections.sessions import SessionRow
 from projections.settings import SettingRow
 from projections.spikes import SpikeRow
 
@@ -65,8 +67,9 @@ class Live(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Rows(Struct, frozen=True, kw_only=True):
-    """The rows that make a ledger; of handoffs, estimates and spikes only the open ones, of memories the
-    current ones, of decisions those that hold. `closed` are the estimates closed last, the latest last.
+    """The rows that make a ledger; of handoffs, estimates, spikes and sessions only the open ones, of
+    memories the current ones, of decisions those that hold. `closed` are the estimates closed last, the
+    latest last.
 
     There may be a million tasks: they are looked at one by one.
     """
@@ -84,6 +87,7 @@ class Rows(Struct, frozen=True, kw_only=True):
     tasks: Iterable[Live]
     handoffs: Iterable[HandoffRow]
     memories: Iterable[MemoryRow]
+    sessions: Iterable[SessionRow]
 
 
 def fill(ledger: Ledger, rows: Rows) -> None:
@@ -103,6 +107,8 @@ def fill(ledger: Ledger, rows: Rows) -> None:
         _add_handoff(ledger, handoff)
     for memory in rows.memories:
         _add_memory(ledger, memory)
+    for session in sorted(rows.sessions, key=attrgetter("sequence")):
+        ledger.sessions[session.session] = Session(session.agent, session.sequence)
 
 
 def _fill_learned(ledger: Ledger, rows: Rows) -> None:

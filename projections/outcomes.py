@@ -57,6 +57,8 @@ OUTCOMES: Mapping[str, Outcome] = {
     "complexity.measured": "other",
     "docs.cached": "other",
     "action.recorded": "other",
+    "session.started": "other",
+    "session.ended": "other",
     "project.forked": "other",
     "project.restored": "other",
 }

@@ -40,6 +40,7 @@ from domain.memory import (
 from domain.messages import Data, Event, Recorded
 from domain.personas import PersonaDefined
 from domain.project import AnyProjectEvent, ProjectForked, ProjectRestored
+from domain.sessions import AnySessionEvent, SessionEnded, SessionStarted
 from domain.settings import SettingChanged
 from domain.tasks.events import (
     AnyTaskEvent,
@@ -225,6 +226,16 @@ def _of_memory(event: AnyMemoryEvent, by: str) -> str:
             assert_never(event)
 
 
+def _of_session(event: AnySessionEvent, _: str) -> str:
+    match event:
+        case SessionStarted():
+            return f"{event.agent} began {event.role} session {event.session}{_because(event.focus)}"
+        case SessionEnded():
+            return f"session {event.session} of {event.agent} ended{_because(event.reason)}"
+        case _:
+            assert_never(event)
+
+
 def _several(names: Sequence[str], what: str) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} {what}"
 
@@ -257,6 +268,7 @@ _UNIONS: tuple[tuple[Any, _Tell], ...] = (
     (LearningEvent, _of_learning),
     (AnyMemoryEvent, _of_memory),
     (AnyKnowledgeEvent, _of_knowledge),
+    (AnySessionEvent, _of_session),
 )
 _TELLERS: Mapping[type[Event], _Tell] = {
     SettingChanged: _of_setting,

@@ -58,11 +58,15 @@ class TaskFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 
 class EnqueueTask(TaskFields, Command, frozen=True, kw_only=True):
-    """Add a task. Without an id of its own it gets one derived from the command id."""
+    """Add a task. Without an id of its own it gets one derived from the command id.
+
+    `session` is the open session that delegates it.
+    """
 
     name: ClassVar[str] = "task.enqueue"
 
     id: TaskId | None = None
+    session: Key | None = None
 
 
 class PlannedTask(TaskFields, frozen=True, kw_only=True):
@@ -73,11 +77,12 @@ class PlannedTask(TaskFields, frozen=True, kw_only=True):
 
 
 class EnqueuePlan(Command, frozen=True, kw_only=True):
-    """Add a whole graph of tasks, all or none."""
+    """Add a whole graph of tasks, all or none; `session` is the open session that delegates them."""
 
     name: ClassVar[str] = "task.plan"
 
     tasks: Annotated[tuple[PlannedTask, ...], Constraint(min_length=1, max_length=MAX_PLAN_TASKS)]
+    session: Key | None = None
 
 
 class ImportedTask(TaskFields, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from domain.errors import (
 )
 from domain.graph import find_cycle
 from domain.messages import Context, Event
+from domain.sessions import check_open
 from domain.tasks.commands import (
     EnqueuePlan,
     EnqueueTask,
@@ -37,12 +38,14 @@ def enqueue(ledger: "Ledger", command: EnqueueTask, context: Context) -> tuple[E
         raise TaskExists(task=task)
     if command.parent is not None and not ledger.tasks.knows(command.parent):
         raise UnknownTask(task=command.parent)
+    _check_session(ledger, command.session)
     _check_dependencies(ledger, {task: command.depends_on})
-    return (_enqueued(ledger, command, task, context),)
+    return (_enqueued(ledger, command, task, context, session=command.session),)
 
 
 def enqueue_plan(ledger: "Ledger", command: EnqueuePlan, context: Context) -> tuple[Event, ...]:
     """All or none; inside the plan, local names win over ids that exist already."""
+    _check_session(ledger, command.session)
     plan = context.new_id("p")
     ids = _plan_ids(ledger, command.tasks, context)
     edges = {ids[t.local]: _resolve(t.depends_on, ids) for t in command.tasks}
@@ -54,7 +57,7 @@ def enqueue_plan(ledger: "Ledger", command: EnqueuePlan, context: Context) -> tu
             raise UnknownTask(task=parent)
         task = ids[planned.local]
         fields = msgspec.structs.replace(planned, depends_on=edges[task], parent=parent)
-        events.append(_enqueued(ledger, fields, task, context, plan, planned.local))
+        events.append(_enqueued(ledger, fields, task, context, plan, planned.local, session=command.session))
     return tuple(events)
 
 
@@ -89,6 +92,12 @@ def _resolve(names: tuple[str, ...], ids: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ids.get(name, name) for name in names))
 
 
+def _check_session(ledger: "Ledger", session: str | None) -> None:
+    """Only an open session delegates. Raises UnknownSession."""
+    if session is not None:
+        check_open(ledger, session)
+
+
 def _check_dependencies(ledger: "Ledger", edges: Mapping[str, tuple[str, ...]]) -> None:
     """Every dependency exists, here or beside it, and nothing waits for itself.
 
@@ -118,6 +127,7 @@ def _enqueued(
     plan: str | None = None,
     local: str | None = None,
     done: frozenset[str] | set[str] = frozenset(),
+    session: str | None = None,
 ) -> TaskEnqueued:
     if fields.persona is not None and not ledger.knows_persona(fields.persona):
         raise UnknownPersona(persona=fields.persona)
@@ -144,6 +154,7 @@ def _enqueued(
         lease_s=fields.lease_s,
         plan=plan,
         local=local,
+        session=session,
     )
 
 

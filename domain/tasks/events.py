@@ -18,7 +18,10 @@ class TaskEvent(Event, frozen=True, kw_only=True):
 
 
 class TaskEnqueued(TaskEvent, frozen=True, kw_only=True):
-    """`waiting_for` names the dependencies not yet completed; with any, or if early, it is blocked."""
+    """`waiting_for` names the dependencies not yet completed; with any, or if early, it is blocked.
+
+    `session` is the session that delegated it, if any did.
+    """
 
     name: ClassVar[str] = "task.enqueued"
 
@@ -39,6 +42,7 @@ class TaskEnqueued(TaskEvent, frozen=True, kw_only=True):
     lease_s: float | None = None
     plan: str | None = None
     local: str | None = None
+    session: str | None = None
 
 
 class TaskImported(TaskEvent, frozen=True, kw_only=True):

@@ -52,6 +52,8 @@ MAY: Mapping[str, frozenset[Role]] = {
     "complexity.snapshot": _WORK,
     "docs.cache": _WORK,
     "action.record": _WORK,
+    "session.start": _WORK,
+    "session.end": _WORK,
     "persona.define": _PLAN,
     "task.enqueue": _WORK,
     "task.plan": _PLAN,

@@ -187,6 +187,7 @@ TELLS: Mapping[str, tuple[type[Result], ...]] = {
     "decision.record": (Noted,),
     "docs.cache": (Kept,),
     "action.record": (Noted,),
+    "session.start": (Noted,),
     "bookmark.set": (Marked,),
     "project.fork": (Forked,),
     "project.restore": (Restored,),

@@ -34,6 +34,7 @@ from projections.memory import MEMORIES
 from projections.patterns import PATTERNS
 from projections.personas import PERSONAS
 from projections.queue import QUEUE
+from projections.sessions import SESSIONS
 from projections.settings import SETTINGS
 from projections.spikes import SPIKES
 from services.log.codec import Codec
@@ -47,6 +48,7 @@ from services.writer.books import command_events
 
 _SOURCES = (
     AGENTS, PERSONAS, SETTINGS, BOOKMARKS, ESTIMATES, QUEUE, HANDOFFS, MEMORIES, SPIKES, DECISIONS, PATTERNS,
+    SESSIONS,
 )  # fmt: skip
 _EVERY = SQL("true")
 _OVER = SQL("status IN ('completed', 'cancelled')")
@@ -121,6 +123,7 @@ def _rows(connection: Connection, layers: Layers, base: Base, project: str) -> R
         tasks=_live(connection, layers, base, project),
         handoffs=read(HANDOFFS, SQL("status IN ('initiated', 'accepted')")),
         memories=read(MEMORIES, SQL("status = 'current'")),
+        sessions=read(SESSIONS, SQL("ended_at IS NULL")),
     )
 
 

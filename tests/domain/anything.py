@@ -21,6 +21,7 @@ from domain.memory import ArchiveMemories, ShareMemory, StoreMemory, Used, UseMe
 from domain.messages import Command
 from domain.personas import DefinePersona
 from domain.project import ForkProject, RestoreProject
+from domain.sessions import EndSession, StartSession
 from domain.settings import SetSetting, UnsetSetting
 from domain.tasks.commands import (
     CancelTask,
@@ -175,7 +176,9 @@ def _define(draw: Draw) -> Asked:
 
 
 def _enqueue(draw: Draw) -> Asked:
-    return "planner", EnqueueTask(id=draw.one(None, None, None, draw.task), **draw.fields())
+    return "planner", EnqueueTask(
+        id=draw.one(None, None, None, draw.task), session=_session(draw), **draw.fields()
+    )
 
 
 def _plan(draw: Draw) -> Asked:
@@ -188,7 +191,7 @@ def _plan(draw: Draw) -> Asked:
         fields["depends_on"] = (*fields["depends_on"], *inside)
         name = draw.one(local, local, local, local, "u")
         tasks.append(PlannedTask(local=name, id=draw.one(None, None, None, draw.task), **fields))
-    return "planner", EnqueuePlan(tasks=tuple(tasks))
+    return "planner", EnqueuePlan(tasks=tuple(tasks), session=_session(draw))
 
 
 def _import(draw: Draw) -> Asked:
@@ -330,6 +333,62 @@ def _share(draw: Draw) -> Asked:
     return draw.someone, ShareMemory(memory=_memory(draw), to_agent=agent, to_project=project)
 
 
+def _conclude(draw: Draw) -> Asked:
+    spike = draw.one("s-none", *draw.fleet.ledger.knowledge.spikes)
+    command = ConcludeSpike(spike=spike, result=draw.text, viable=draw.one(True, False), minutes=5)
+    return draw.someone, command
+
+
+def _decide(draw: Draw) -> Asked:
+    supersedes = draw.one(None, "d-none", *sorted(draw.fleet.ledger.knowledge.decisions))
+    return draw.someone, RecordDecision(title=draw.text, choice=draw.text, supersedes=supersedes)
+
+
+def _use_pattern(draw: Draw) -> Asked:
+    pattern = draw.one("p1", "p2", "p3")
+    command = UsePattern(
+        pattern=pattern, file=draw.one("a.py", "b/\u00e9.py"), compliance=draw.one(0, 80, 100)
+    )
+    return draw.someone, command
+
+
+def _measure(draw: Draw) -> Asked:
+    files = tuple(
+        Measured(file=draw.one("a.py", "b.py", "a.py"), score=draw.one(0.0, 0.1, 1.0, 1e9), lines=3)
+        for _ in range(draw.one(1, 2, 3))
+    )
+    return draw.someone, SnapshotComplexity(files=files)
+
+
+def _cache(draw: Draw) -> Asked:
+    topic = draw.one("", "groups")
+    return draw.someone, CacheDocumentation(library=draw.one("x", "y"), topic=topic, content=draw.text)
+
+
+def _act(draw: Draw) -> Asked:
+    actions = tuple(
+        Action(action=draw.text, seconds=draw.one(None, 0.1), success=draw.one(True, False), task=draw.task)
+        for _ in range(draw.one(1, 2))
+    )
+    return draw.someone, RecordActions(actions=actions)
+
+
+def _session(draw: Draw) -> str | None:
+    return draw.one(None, None, "n-none", *draw.fleet.ledger.sessions)  # type: ignore[no-any-return]
+
+
+def _start_session(draw: Draw) -> Asked:
+    role, task = draw.one("worker", "planner"), draw.one(None, draw.task)
+    return draw.someone, StartSession(role=role, focus=draw.text, task=task, parent=_session(draw))
+
+
+def _end_session(draw: Draw) -> Asked:
+    open_ = draw.fleet.ledger.sessions
+    session = draw.one("n-none", *open_)
+    agent = open_[session].agent if session in open_ and draw.random.randrange(6) else draw.someone
+    return agent, EndSession(session=session, reason=draw.text)
+
+
 def _some_end(draw: Draw) -> int:
     """Where a command ended, or in the middle of one, or after the last."""
     middle = draw.random.randint(1, draw.fleet.ledger.sequence + 3)
@@ -374,6 +433,19 @@ ANY: Mapping[str, Callable[[Draw], Asked]] = {
     "memory.use": _use,
     "memory.archive": _archive,
     "memory.share": _share,
+    "spike.initiate": lambda draw: (draw.someone, InitiateSpike(question=draw.text, approach=draw.text)),
+    "spike.conclude": _conclude,
+    "decision.record": _decide,
+    "pattern.define": lambda draw: (
+        draw.someone,
+        DefinePattern(pattern=draw.one("p1", "p2"), description=draw.text),
+    ),
+    "pattern.use": _use_pattern,
+    "complexity.snapshot": _measure,
+    "docs.cache": _cache,
+    "action.record": _act,
+    "session.start": _start_session,
+    "session.end": _end_session,
     "project.fork": lambda draw: ("operator", ForkProject(origin="novel", sequence=_some_end(draw))),
     "project.restore": lambda draw: ("operator", RestoreProject(sequence=_some_end(draw), reason="back")),
 }

@@ -42,6 +42,7 @@ def recorded(ledger: Ledger) -> Snapshot:
         "patterns": set(ledger.knowledge.patterns),
         "bookmarks": dict(ledger.bookmarks),
         "memories": {name: msgspec.structs.astuple(memory) for name, memory in ledger.memories.items()},
+        "sessions": {name: msgspec.structs.astuple(each) for name, each in ledger.sessions.items()},
         "fence_floor": ledger.fence_floor,
         "settings": dict(ledger.settings),
         "leases": {name for kind, name in ledger.timers.due if kind == "lease"},

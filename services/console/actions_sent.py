@@ -5,6 +5,7 @@ so that a click that is repeated is done once. It reads who holds a task, and ch
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -19,10 +20,13 @@ from services.gateway.asking import Asker
 from services.gateway.denials import Forbidden
 from services.gateway.entry import Holder
 from services.log.event_log import EventLog
-from services.reading.reads import Reads
+from services.reading.reads import NotYetVisible, Reads
 
 TURN_WAIT_S = 60.0
 """How long a fork or a restore of a long history may take."""
+
+SEEN_WAIT_S = 1.0
+"""How long a release waits for the tables to tell of what happened last."""
 
 RELEASE = "task.release"
 
@@ -82,13 +86,14 @@ def _for_the_holder(
 ) -> tuple[str, dict[str, Any]]:
     """Who holds the task, in whose name it is released, and the fields with a reason that names who asked.
 
-    Raises Forbidden, UnknownTask, WrongState or NotYetVisible.
+    Raises Forbidden, UnknownTask or WrongState.
     """
     if holder.role != "operator":
         raise Forbidden(why="Only an operator may release what another holds")
     task = fields["task"]
-    now = {"entity": task, "min_position": log.project_head(project)[1]}
-    rows = reads.read(project, "queue", now)
+    with suppress(NotYetVisible):  # the fence tells if somebody else holds it by now
+        reads.wait_for(log.project_head(project)[1], SEEN_WAIT_S)
+    rows = reads.read(project, "queue", {"entity": task})
     if not rows:
         raise UnknownTask(task=task)
     if rows[0]["holder"] is None:

@@ -6,10 +6,10 @@ import click
 
 from cli.context import Context, pass_context
 from cli.options import MAX_ROWS, acting, given, paged, searched
-from cli.output import Item, print_answer, print_json, warn
-from cli.session import ask, reading
+from cli.output import Item, print_answer, print_json, print_rows, warn
+from cli.session import ask, read, reading
 from cli.types import KEY, NAME
-from cli.views import print_view
+from cli.views import columns, print_view
 
 
 @click.group()
@@ -30,7 +30,7 @@ def record(context: Context, /, actor: str, **fields: Any) -> None:
     For example: coordctl estimate record "Act two" --sessions 4 --complexity 7
     """
     answer = ask(context, actor, "estimate.record", given(**fields))
-    print_answer(context, answer, f"Estimate {answer.result['id']} is recorded.")
+    print_answer(context, answer, f"Estimate {answer.result['id']} is recorded.{_corrected(answer.result)}")
 
 
 @estimate.command()
@@ -54,7 +54,10 @@ def close(context: Context, /, actor: str, estimate: str, **fields: Any) -> None
 @paged
 @pass_context
 def list_(context: Context, /, limit: int, offset: int, **params: Any) -> None:
-    """List the estimates and the correction factor: the mean of actual / estimated of the last 90 days."""
+    """List the estimates and the correction factor: the mean of actual / estimated of the last 90 days.
+
+    `estimate factors` tells it by persona and by complexity.
+    """
     page = given(limit=min(limit + 1, MAX_ROWS), offset=offset, **params)
     with reading(context) as reads:
         rows = reads.read(context.project, "estimates", page)
@@ -66,6 +69,23 @@ def list_(context: Context, /, limit: int, offset: int, **params: Any) -> None:
         return
     print_view(context, "estimates", rows[:limit], "There are no such estimates.")
     click.echo(f"\n{_advice(factor)}")
+
+
+@estimate.command()
+@pass_context
+def factors(context: Context) -> None:
+    """List the correction factors of all, of each persona and of each band of complexity."""
+    rows = read(context, "factors")
+    nothing = "No estimate was closed in the last 90 days."
+    print_rows(context, rows, columns("factors", rows), nothing)
+
+
+def _corrected(result: Item) -> str:
+    """What it comes to by earlier ones."""
+    if result["corrected"] is None:
+        return ""
+    of = {"all": "all estimates", "persona": "this persona", "complexity": "this complexity"}[result["basis"]]
+    return f" By the factor {result['factor']:.2f} of {of} it will take {result['corrected']:.1f} sessions."
 
 
 def _advice(factor: Item) -> str:

@@ -25,7 +25,9 @@ SECTIONS = {
     },
     "Learn": {
         "failure": "cli.failure", "estimate": "cli.estimate", "retro": "cli.retro",
-        "memory": "cli.memory", "recall": "cli.recall",
+        "memory": "cli.memory", "recall": "cli.recall", "decision": "cli.decision", "spike": "cli.spike",
+        "pattern": "cli.pattern", "docs": "cli.documentation", "complexity": "cli.complexity",
+        "action": "cli.action", "plan": "cli.plan",
     },
     "Look": {
         "top": "cli.top",

@@ -29,7 +29,8 @@ UNSEEN = {"project", "brief", "last_command"}
 
 _PROSE = {
     "title", "words", "reason", "meaning", "definition", "capabilities", "approach", "why", "lesson",
-    "feature", "text", "surprises", "would_change", "new_patterns", "value", "old", "new", "blocked_by",
+    "feature", "text", "question", "choice", "result", "lessons", "description", "note", "error",
+    "surprises", "would_change", "new_patterns", "value", "old", "new", "blocked_by",
 }  # fmt: skip
 """Columns of any length."""
 

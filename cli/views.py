@@ -23,6 +23,13 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "estimates": (
         "estimate", "feature", "complexity", "estimated_sessions", "actual_sessions", "ratio", "recorded_by",
     ),
+    "decisions": ("decision", "title", "choice", "status", "decided_by", "decided_at"),
+    "spikes": ("spike", "question", "approach", "viable", "result", "lessons", "minutes"),
+    "patterns": ("pattern", "description", "uses", "average_compliance"),
+    "pattern_uses": ("pattern", "file", "compliance", "note", "agent", "used_at"),
+    "complexity": ("file", "score", "lines", "functions", "dependencies", "growth", "warning", "measured_at"),
+    "documentation": ("library", "release", "topic", "source", "expires_at", "cached_by"),
+    "actions": ("recorded_at", "agent", "phase", "action", "seconds", "success", "error", "task"),
     "memories": ("memory", "kind", "importance", "uses", "status", "agent", "tags", "text"),
     "bookmarks": ("bookmark", "sequence", "note", "status", "set_by", "set_at"),
     "retros": ("retro", "feature", "surprises", "would_change", "new_patterns", "spike_accuracy"),

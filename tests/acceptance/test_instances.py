@@ -8,7 +8,7 @@ import psutil  # type: ignore[import-untyped]  # psutil ships no types
 
 from tests.acceptance.system import System, eventually
 
-INSTANCES = {"writer", "writer-2", "relay", "relay-2", "projector", "projector-2", "gateway"}
+INSTANCES = {"writer", "writer-2", "relay", "relay-2", "projector", "projector-2", "gateway", "recall"}
 
 
 def test_every_instance_is_known_by_its_name_and_none_outlives_the_system(data: Path) -> None:

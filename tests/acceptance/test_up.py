@@ -55,7 +55,7 @@ def test_up_brings_everything_up_is_found_by_a_second_one_and_goes_down_without_
         again = system.run("up")
         assert f"already up (process {pid})" in again
         assert system.state["http_url"] in again
-        assert len(seeds) == 5
+        assert len(seeds) == 6
         assert not any(seed in again + system.log for seed in seeds)
         assert (data / "state.json").stat().st_mode & 0o077 == 0
 
@@ -94,14 +94,14 @@ def test_servers_and_services_that_are_killed_come_back_under_the_same_addresses
     with running(data) as system:
         ask(system, "task.enqueue", title="before")
         before = system.state
-        for name in ("postgres", "nats", "writer", "relay", "projector", "gateway"):
+        for name in ("postgres", "nats", *SERVICES):
             os.kill(before["services"][name], signal.SIGKILL)
         eventually(
             lambda: (
                 not set(before["services"].values()) & set(system.state["services"].values())
                 and len(system.state["services"]) == len(before["services"])
             ),
-            "six new processes",
+            "seven new processes",
         )
         ask(system, "task.enqueue", title="after")
         eventually(lambda: json.loads(_status(system))["ready"], "ready again")

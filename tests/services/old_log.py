@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from domain.catalog import EVENTS
 from domain.learning import CloseEstimate, RecordEstimate
+from domain.memory import ArchiveMemories, ShareMemory, StoreMemory, Used, UseMemories
 from projections.catalog import PROJECTIONS
 from projections.framework import Projection
 from services.backup.reading import BackupReader
@@ -102,6 +103,11 @@ def _played() -> Saga:
     saga.staff("last")
     (estimate,) = saga.stories["last"].do("a1", RecordEstimate(feature="x", sessions=2, complexity=3))
     saga.do("last", "a1", CloseEstimate(estimate=estimate.entity, sessions=3))
+    (fact,) = saga.stories["last"].do("a1", StoreMemory(text="x", visibility="private"))
+    saga.do("last", "a1", UseMemories(uses=(Used(memory=fact.entity),)))
+    saga.do("last", "a1", ShareMemory(memory=fact.entity, to_agent="a2"))
+    newer, _ = saga.stories["last"].do("a1", StoreMemory(text="y", supersedes=(fact.entity,)))
+    saga.do("last", "a1", ArchiveMemories(memories=(newer.entity,)))
     missing = EVENTS.keys() - {recorded.event.name for recorded in saga.happened}
     assert not missing, f"choose another seed, or play them: {missing}"
     return saga

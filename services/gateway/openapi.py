@@ -17,6 +17,7 @@ from services.protocol.schemas import REFERENCE, Schema, reference
 from services.reading.reads import view_names, view_params
 from services.recall.params import MAX_HITS, USUAL_HITS
 from services.recall.params import VIEW as RECALL
+from services.recall.sources import BY_NAME
 
 VERSION = "3.1.0"
 
@@ -143,6 +144,8 @@ def _parameters(view: str) -> list[Schema]:
     """The view's own, and those that page and date it."""
     (schema,), parts = msgspec.json.schema_components([view_params(view)], ref_template=REFERENCE + "{name}")
     own = parts[schema["$ref"].removeprefix(REFERENCE)]
+    if view == RECALL:
+        own["properties"]["source"]["items"] = {"enum": [*BY_NAME]}
     found = [
         _query(name, each, required=name in own.get("required", ()))
         for name, each in own["properties"].items()

@@ -21,7 +21,7 @@ class RecallParams(Page, frozen=True, kw_only=True):
     """`text` is looked for by meaning and as it is written, or `by` one of them; without it, the latest come.
 
     `reader` is the agent that asks: it is also told of private memories that are its own or shared with it.
-    Of memories only current ones are found, unless another `status` is asked for.
+    Of memories and decisions only current ones are found, unless another `status` is asked for.
     `least` is the likeness from which on a hit by meaning counts, in place of the embedder's own; with `sure`
     that is so high that hardly anything is found by chance.
     With `as_of`, what was known at that point, and as it was then.
@@ -47,8 +47,8 @@ class RecallHit(Struct, frozen=True, kw_only=True):
     """A record that was found, `by` which path, and how well it fits, from 0 to 1: by `meaning` the likeness,
     by `text` the share of what was looked for, each word by how much it says.
 
-    `row` is that of its read model: `source` is memory or failure. `strength` is what is left of a memory's
-    importance.
+    `row` is that of its read model; `source` is memory, failure, decision, spike or pattern. `strength` is what
+    is left of a memory's importance.
     """
 
     source: str

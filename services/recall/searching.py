@@ -244,10 +244,10 @@ def _passing(scope: Scope, states: States, candidates: Candidates) -> Iterator[t
 
 def _fits(scope: Scope, candidate: Candidate, row: Any) -> bool:
     """Whether the reader may find it, and it is in the state asked for."""
+    if BY_NAME[candidate.source].status(row) not in (scope.params.status or _CURRENT):
+        return False
     if not isinstance(row, MemoryRow):
         return True
-    if row.status not in (scope.params.status or _CURRENT):
-        return False
     if candidate.owner != scope.project:
         return row.visibility == "shared" or scope.project in row.shared_projects
     reader = scope.params.reader

@@ -6,12 +6,18 @@ from typing import Any
 
 from msgspec import Struct
 
+from domain.knowledge.decisions import DecisionRecorded
+from domain.knowledge.patterns import PatternDefined
+from domain.knowledge.spikes import SpikeConcluded
 from domain.learning import FailureRecorded
 from domain.memory import MemoryStored
 from domain.messages import Event, Recorded
+from projections.decisions import DECISIONS
 from projections.failures import FAILURES
 from projections.framework import Projection
 from projections.memory import MEMORIES
+from projections.patterns import PATTERNS
+from projections.spikes import SPIKES
 from services.log.codec import Row
 
 VERSION = 1
@@ -21,7 +27,7 @@ VERSION = 1
 class Source(Struct, frozen=True):
     """Records of one kind: the event that makes one, the read model that has its row, and what it says.
 
-    The event's entity is the key of the row.
+    The event's entity is the key of the row. `status` is that of a row, in the words of memories.
     """
 
     name: str
@@ -30,12 +36,23 @@ class Source(Struct, frozen=True):
     text: Callable[[Any], str]
     kind: Callable[[Any], str] = lambda _: ""
     tags: Callable[[Any], tuple[str, ...]] = lambda _: ()
+    status: Callable[[Any], str] = lambda _: "current"
 
 
 SOURCES = (
-    Source("memory", MemoryStored, MEMORIES, lambda e: e.text, lambda e: e.kind, lambda e: e.tags),
+    Source(
+        "memory", MemoryStored, MEMORIES, lambda e: e.text, lambda e: e.kind, lambda e: e.tags,
+        status=lambda row: row.status,
+    ),
     Source("failure", FailureRecorded, FAILURES, lambda e: _joined(e.feature, e.approach, e.why, e.lesson)),
-)
+    Source(
+        "decision", DecisionRecorded, DECISIONS,
+        lambda e: _joined(e.title, e.choice, e.context, e.consequences),
+        status=lambda row: "current" if row.status == "holds" else row.status,
+    ),
+    Source("spike", SpikeConcluded, SPIKES, lambda e: _joined(e.question, e.approach, e.result, e.lessons)),
+    Source("pattern", PatternDefined, PATTERNS, lambda e: _joined(e.pattern, e.description, e.example)),
+)  # fmt: skip
 
 BY_NAME = {source.name: source for source in SOURCES}
 _BY_EVENT = {source.event: source for source in SOURCES}

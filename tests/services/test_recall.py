@@ -88,6 +88,28 @@ def test_failures_are_found_with_their_lessons(memories: Memories) -> None:
     assert (hit["id"], hit["row"]["lesson"], hit["strength"]) == (failure, "Migrate in batches", None)
 
 
+def test_decisions_are_found_and_those_that_were_superseded_only_as_of_then(memories: Memories) -> None:
+    fields = {"title": "The narrator of act two", "choice": "A gardener tells it", "context": "One voice"}
+    old = memories.ask("decision.record", fields)["id"]
+    then = memories.position
+    assert memories.ids(text="who is the narrator", source="decision", least=0.2) == [old]
+    fields |= {"choice": "The captain tells it", "supersedes": old}
+    new = memories.ask("decision.record", fields, actor="a2")["id"]
+    assert memories.ids(text="narrator", source="decision,failure", by="text") == [new]
+    assert memories.ids(text="narrator", by="text", as_of=then) == [old]
+    assert memories.ids(text="narrator", by="text", status="superseded") == [old]
+
+
+def test_spikes_are_found_by_what_they_showed_when_they_are_concluded(memories: Memories) -> None:
+    fields = {"question": "Can two narrators take turns?", "approach": "Act two told twice"}
+    spike = memories.ask("spike.initiate", fields)["id"]
+    assert memories.ids(text="narrators take turns") == []
+    shown = {"spike": spike, "result": "Readers lost track", "viable": False, "lessons": "Keep one voice"}
+    memories.ask("spike.conclude", shown)
+    (hit,) = memories.recall(text="narrators take turns", source="spike", by="meaning", least=0.2)
+    assert (hit["id"], hit["row"]["lessons"], hit["row"]["viable"]) == (spike, "Keep one voice", False)
+
+
 def test_kinds_tags_agents_and_times_narrow_what_is_found(memories: Memories) -> None:
     fact = memories.store("The tide turns at noon", kind="fact", tags=["sea"])
     note = memories.store("The tide is rising", tags=["sea", "risk"], actor="a2")
@@ -184,3 +206,9 @@ def test_what_is_wrong_with_a_search_is_said(memories: Memories) -> None:
     ):
         answer = memories.web.get(f"/api/{project}/recall?{query}")
         assert answer.code == code, query
+
+
+def test_patterns_are_found_by_what_they_say(memories: Memories) -> None:
+    memories.ask("pattern.define", {"pattern": "stripes", "description": "Draw a zebra line by line"})
+    (hit,) = memories.recall(text="zebra", by="text")
+    assert (hit["source"], hit["id"], hit["row"]["pattern"]) == ("pattern", "stripes", "stripes")

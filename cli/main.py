@@ -21,7 +21,7 @@ SECTIONS = {
     },
     "Work": {
         "agent": "cli.agent", "persona": "cli.persona", "task": "cli.task", "handoff": "cli.handoff",
-        "setting": "cli.setting",
+        "setting": "cli.setting", "session": "cli.sessions",
     },
     "Learn": {
         "failure": "cli.failure", "estimate": "cli.estimate", "retro": "cli.retro",

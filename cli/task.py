@@ -74,6 +74,7 @@ class Link(ParamType):
 @click.option("--backoff", "backoff_s", type=DURATION, help="How long it rests after the first failure.")
 @click.option("--backoff-factor", "factor", type=float, help="How many times longer after each further one.")
 @click.option("--max-backoff", "max_backoff_s", type=DURATION, help="The longest it rests.")
+@click.option("--session", type=KEY, help="The open session that delegates it.")
 @acting
 @pass_context
 def add(
@@ -103,9 +104,10 @@ def add(
 
 @task.command()
 @click.argument("file", metavar="FILE", type=click.Path(allow_dash=True, dir_okay=False))
+@click.option("--session", type=KEY, help="The open session that delegates them.")
 @acting
 @pass_context
-def plan(context: Context, file: str, actor: str) -> None:
+def plan(context: Context, file: str, session: str | None, actor: str) -> None:
     """Add a whole graph of tasks from a JSON FILE (- for stdin), all or none.
 
     The file holds a list of tasks, or an object with such a list as `tasks`. Each has a `local` name, by
@@ -113,7 +115,7 @@ def plan(context: Context, file: str, actor: str) -> None:
     """
     content = JSON.convert("-" if file == "-" else f"@{file}", None, click.get_current_context())
     fields = content if isinstance(content, dict) else {"tasks": content}
-    answer = ask(context, actor, "task.plan", fields)
+    answer = ask(context, actor, "task.plan", {**fields, **given(session=session)})
     if context.as_json:
         print_answer(context, answer, "")
         return

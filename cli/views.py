@@ -30,6 +30,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "complexity": ("file", "score", "lines", "functions", "dependencies", "growth", "warning", "measured_at"),
     "documentation": ("library", "release", "topic", "source", "expires_at", "cached_by"),
     "actions": ("recorded_at", "agent", "phase", "action", "seconds", "success", "error", "task"),
+    "sessions": ("session", "agent", "role", "status", "focus", "task", "delegated", "started_at", "reason"),
     "memories": ("memory", "kind", "importance", "uses", "status", "agent", "tags", "text"),
     "bookmarks": ("bookmark", "sequence", "note", "status", "set_by", "set_at"),
     "retros": ("retro", "feature", "surprises", "would_change", "new_patterns", "spike_accuracy"),

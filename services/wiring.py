@@ -148,6 +148,7 @@ async def run_gateway(
     from services.gateway.app import Gateway
     from services.gateway.server import listening
     from services.gateway.tokens import is_loopback, opened
+    from services.landing.desk import LandingDesk
     from services.metrics import GatewayMetrics
     from services.monitoring.system import sources_of
     from services.reading.reads import Reads, view_names
@@ -167,12 +168,14 @@ async def run_gateway(
             nats = await unless(stop, link.connect(patient=True))
             await ReportDoor(nats, "gateway", registry, lambda: True).open()
             await MicroDoor(nats, "gateway", view_endpoints(registry, view_names(), QUEUE)).open()
-            door = ViewDoor(nats, reads, metrics)
+            landings = LandingDesk(doors.database_url, reads, lambda: link.client)
+            door = ViewDoor(nats, reads, metrics, landings)
             await door.open()
             ready()
             await stop.wait()
             await gateway.close()
             await door.close()
+            landings.close()
             await link.close()
 
 

@@ -25,6 +25,8 @@ from services.bus.wire import (
     may_answer,
 )
 from services.errors import RETRY_AFTER_S, BadInput, InternalError, PayloadTooLarge, UnknownView
+from services.landing.desk import LandingDesk
+from services.landing.params import LANDING_VIEWS
 from services.metrics import GatewayMetrics
 from services.reading.reads import Reads, parse
 from services.recall.asking import carry
@@ -50,10 +52,11 @@ _encode = msgspec.json.Encoder().encode
 class ViewDoor:
     """Answers reads; of several gateways, one takes each."""
 
-    def __init__(self, nats: Client, reads: Reads, metrics: GatewayMetrics) -> None:
+    def __init__(self, nats: Client, reads: Reads, metrics: GatewayMetrics, landings: LandingDesk) -> None:
         self._nats = nats
         self._reads = reads
         self._metrics = metrics
+        self._landings = landings
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
         self._running: set[asyncio.Task[None]] = set()
         self._subscription: Subscription | None = None
@@ -93,6 +96,11 @@ class ViewDoor:
                 await self._nats.publish(message.reply, await carry(self._nats, project, message.data))
                 self._metrics.read(view, "ok", perf_counter() - began)
                 return
+            if view in LANDING_VIEWS:
+                position, rows = await self._landings.answer(project, view, params)
+                await self._nats.publish(message.reply, _encode(_reply(position, rows)))
+                self._metrics.read(view, "ok", perf_counter() - began)
+                return
             reply = await loop.run_in_executor(self._readers, self._read, project, view, params)
         except CoordError as error:
             unknown = isinstance(
@@ -118,7 +126,11 @@ class ViewDoor:
         rows = self._reads.read(project, view, params)
         if isinstance(wanted := params.get("min_position"), int):
             position = max(position, wanted)
-        return _encode({"ok": True, "position": position, "result": rows})
+        return _encode(_reply(position, rows))
+
+
+def _reply(position: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"ok": True, "position": position, "result": rows}
 
 
 def read_message(subject: str, payload: bytes) -> tuple[str, str, dict[str, Any]]:

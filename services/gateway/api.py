@@ -36,6 +36,8 @@ from services.gateway.entry import KEY_HEADER, KEY_PATTERN, Entry, Holder
 from services.gateway.live import CHECK_S, HEARTBEAT_S, Event, Live
 from services.gateway.pages import EVENTS_VIEW, MAX_LIMIT_ROWS, PROJECTS_VIEW, Lists, Page, question, search
 from services.gateway.problems import problem
+from services.landing.asking import asked as ask_landing
+from services.landing.params import LANDING_VIEWS
 from services.recall.asking import recall
 from services.recall.params import VIEW as RECALL
 
@@ -102,6 +104,10 @@ class Api:
             params = search(asked, _parameters(request))
             position, hits = await recall(self._asker.client, project, params)
             return _paged(request, Page(position=position, result=hits))
+        if view in LANDING_VIEWS:
+            params = search(asked, _parameters(request))
+            position, rows = await ask_landing(self._asker.client, project, view, params)
+            return _paged(request, Page(position=position, result=rows))
         page = await self._in_thread(self._lists.answer, asked)
         if view == PROJECTS_VIEW and EVERY not in holder.token.projects:
             rows = [row for row in page.result if holder.may_see(row["project"])]

@@ -20,6 +20,7 @@ from domain.catalog import EVENTS, upcast
 from projections.catalog import VIEWS
 from services.errors import BadInput, UnknownView
 from services.gateway.denials import BadCursor
+from services.landing.params import LANDING_VIEWS
 from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.metrics import timed
@@ -34,7 +35,7 @@ PROJECTS_VIEW = "projects"
 LIMIT_ROWS = 100
 MAX_LIMIT_ROWS = 1_000
 MAX_POINT_CHARS = 200
-DATED = frozenset({*VIEWS, RECALL})
+DATED = frozenset({*VIEWS, RECALL, *LANDING_VIEWS})
 _OWN = ("as_of", "cursor", "limit")
 
 

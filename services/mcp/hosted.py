@@ -26,6 +26,8 @@ from services.bus.wire import COMMAND_ID_HEADER, command_subject, parse_command
 from services.errors import RETRY_AFTER_S
 from services.gateway.asking import Asker
 from services.gateway.entry import Entry, Holder
+from services.landing.asking import asked as ask_landing
+from services.landing.params import LANDING_VIEWS
 from services.mcp.desk import Desk
 from services.mcp.line import Heard, Item, Unsubscribe, listening
 from services.mcp.profiles import PROFILES
@@ -89,6 +91,9 @@ class GatewayLine:
         if view == RECALL:
             _, hits = await recall(self._link.client, self.project, asked)
             return hits
+        if view in LANDING_VIEWS:
+            _, rows = await ask_landing(self._link.client, self.project, view, asked)
+            return rows
         rows = await asyncio.to_thread(self._reads.read, self.project, view, asked)
         found: list[Item] = msgspec.to_builtins(rows)
         return found

@@ -14,6 +14,7 @@ from projections.handoffs import HandoffRow
 from projections.personas import AvailablePersona
 from projections.queue import TaskRow
 from projections.settings import EffectiveSetting
+from services.landing.params import AUDIT, HISTORY, LANDING, Delegated, Entry, Landing
 from services.log.codec import Body
 from services.recall.params import RecallHit
 
@@ -126,5 +127,8 @@ ROWS: Mapping[str, type[Any]] = {
     "action_stats": ActionStats,
     "projects": ProjectName,
     "recall": RecallHit,
+    LANDING: Landing,
+    AUDIT: Delegated,
+    HISTORY: Entry,
 }
 """By view, what its rows are."""

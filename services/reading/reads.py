@@ -29,6 +29,7 @@ from projections.queue import QUEUE, QUEUE_VIEW, QueueParams
 from projections.settings import SettingParams
 from projections.views import MAX_ROWS, MAX_WAIT_S, Filter, Page, View
 from services.errors import BadInput, Unavailable, UnknownView
+from services.landing.params import AUDIT, HISTORY, LANDING, LandingParams, SessionParams
 from services.log.database import ImpatientConnection
 from services.log.event_pages import EventParams, read_events
 from services.projector.layers import read_layers
@@ -131,9 +132,19 @@ class Reads:
         if page.min_position:
             self.wait_for(page.min_position, page.wait_s)
         with self._snapshot() as connection:
-            if view in _SPECIAL:
-                return _SPECIAL[view].answer(connection, project, page)
-            return _listed(connection, VIEWS[view], project, page)
+            return _answered(connection, view, project, page)
+
+    def several(
+        self, project: str, asked: Mapping[str, tuple[str, Mapping[str, Any]]]
+    ) -> tuple[int, dict[str, list[Item]]]:
+        """The rows of several views, all of one moment, and the position that all of them include.
+
+        `asked` gives by the name of each answer the view and its parameters. Raises what `read` does.
+        """
+        pages = {name: (view, parse(view, params)) for name, (view, params) in asked.items()}
+        with self._snapshot() as connection:
+            rows = {name: _answered(connection, view, project, page) for name, (view, page) in pages.items()}
+            return _visible(connection), rows
 
     def wait_for(self, position: int, timeout_s: float) -> None:
         """Return when every read model includes the event at this position. Raises NotYetVisible.
@@ -233,6 +244,12 @@ def view_names() -> list[str]:
     return sorted({*VIEWS, *_SPECIAL})
 
 
+def _answered(connection: Connection, view: str, project: str, page: Page) -> list[Item]:
+    if view in _SPECIAL:
+        return _SPECIAL[view].answer(connection, project, page)
+    return _listed(connection, VIEWS[view], project, page)
+
+
 def _listed(connection: Connection, view: View[Any], project: str, page: Page) -> list[Item]:
     parts = parts_for(connection, view.projection, project)
     if view.merges is not None:
@@ -286,8 +303,8 @@ def _projects(connection: Connection, _: str, page: Page) -> list[Item]:
 
 
 def _elsewhere(_: Connection, __: str, ___: Page) -> list[Item]:
-    """A search needs what the recall service has; the doors carry it there."""
-    raise Unavailable(what="The search", why="it is asked for over NATS or HTTP")
+    """It needs what the recall service or the log has; the doors carry it there."""
+    raise Unavailable(what="The answer", why="it is asked for over NATS or HTTP")
 
 
 class _Special(Struct, frozen=True):
@@ -308,6 +325,9 @@ _SPECIAL: Mapping[str, _Special] = {
     "action_stats": _Special(ActionParams, action_stats),
     "projects": _Special(Page, _projects),
     RECALL: _Special(RecallParams, _elsewhere),
+    LANDING: _Special(LandingParams, _elsewhere),
+    AUDIT: _Special(SessionParams, _elsewhere),
+    HISTORY: _Special(SessionParams, _elsewhere),
 }
 
 

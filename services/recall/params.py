@@ -47,8 +47,8 @@ class RecallHit(Struct, frozen=True, kw_only=True):
     """A record that was found, `by` which path, and how well it fits, from 0 to 1: by `meaning` the likeness,
     by `text` the share of what was looked for, each word by how much it says.
 
-    `row` is that of its read model; `source` is memory, failure, decision, spike or pattern. `strength` is what
-    is left of a memory's importance.
+    `row` is that of its read model; `source` is memory, failure, decision, spike or pattern. `strength` is
+    what is left of a memory's importance.
     """
 
     source: str

@@ -234,7 +234,7 @@ export function announce(text) {
 
 // How it stands
 
-let connected = false;
+let connected = null;
 let rate = 0;
 
 export function connection(up, perSecond = 0) {
@@ -246,14 +246,13 @@ export function connection(up, perSecond = 0) {
 function showStatus() {
   const status = document.getElementById("status");
   const words = document.getElementById("status-words");
-  const is = !connected ? "lost" : state.asOf === null ? "live" : "frozen";
-  const frozen = state.asOf === null ? "" : ` at #${state.asOf}`;
-  const text = { lost: `connection lost – trying again`, live: "live", frozen: `frozen${frozen}` }[is];
+  const is = connected === false ? "lost" : state.asOf !== null ? "frozen" : connected ? "live" : "connecting";
+  const text = { lost: "connection lost – trying again", frozen: `frozen at #${state.asOf}` }[is] ?? is;
   if (status.dataset.state !== is || words.textContent !== text) {
     status.dataset.state = is;
     words.textContent = text;
   }
-  status.dataset.rate = is !== "lost" && rate >= 0.5 ? `${Math.round(rate)}/s` : "";
+  status.dataset.rate = connected && rate >= 0.5 ? `${Math.round(rate)}/s` : "";
   document.documentElement.dataset.time = state.asOf === null ? "live" : "frozen";
 }
 

@@ -1,15 +1,39 @@
-"""`coordctl recall`: the index that searches use, which can be made anew at any time."""
+"""`coordctl recall`: searching what is known, and the index for it, which can be made anew at any time."""
+
+from typing import Any
 
 import click
 
 from cli.context import Context, pass_context
 from cli.output import print_json, print_rows
+from cli.recalling import SOURCES
 from cli.session import opened_log
+from cli.types import NAME
 
 
 @click.group()
 def recall() -> None:
-    """See how far the search index is, and make it anew."""
+    """Search what is known; see how far the search index is, and make it anew."""
+
+
+@recall.command()
+@click.argument("text", required=False)
+@click.option("--source", type=click.Choice(SOURCES), multiple=True, help="Only these; repeatable.")
+@click.option("--by", type=click.Choice(["meaning", "text"]), help="Only this way; both if not given.")
+@click.option("--from", "agent", type=NAME, help="Only what this agent recorded.")
+@click.option("--as-of", metavar="POINT", help="What was known at this point.")
+@click.option("--least", type=click.FloatRange(0, 1), help="How alike it must be, from 0 to 1.")
+@click.option("--limit", type=click.IntRange(1, 100), help="How many at most; 10 if not given.")
+@pass_context
+def search(context: Context, /, **params: Any) -> None:
+    """Find memories, failures, decisions, concluded spikes and patterns, by what they mean or say.
+
+    For example: coordctl recall search "who tells the second act" --source decision --source spike
+    """
+    from cli.recalling import print_hits
+    from cli.recalling import recall as find
+
+    print_hits(context, find(context, **params), "Nothing like it is known.")
 
 
 @recall.command()

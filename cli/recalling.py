@@ -10,8 +10,10 @@ from cli.options import given
 from cli.output import Item, clean, print_json, print_table, warn
 from cli.session import opened_log
 
+SOURCES = ("memory", "failure", "decision", "spike", "pattern")
 FAILURES = "failure"
-SIMILAR_FAILURES = 3
+SPIKES = "spike"
+MAX_SIMILAR = 3
 MAX_TEXT_CHARS = 2_000
 CATCH_UP_TIMEOUT_S = 4.0
 ADVICE_TIMEOUT_S = 1.0
@@ -38,11 +40,21 @@ def recall(context: Context, timeout_s: float | None = None, **params: Any) -> l
 
 
 def similar_failures(context: Context, *about: str) -> list[Item]:
-    """The closest failures of the past; none if they cannot be asked for: advice is no reason to fail."""
+    """The closest failures of the past."""
+    return _similar(context, FAILURES, about)
+
+
+def similar_spikes(context: Context, *about: str) -> list[Item]:
+    """The closest spikes that were concluded."""
+    return _similar(context, SPIKES, about)
+
+
+def _similar(context: Context, source: str, about: Sequence[str]) -> list[Item]:
+    """Rows of the closest; none if they cannot be asked for: advice is no reason to fail."""
     from domain.errors import CoordError
 
     text = "\n".join(part for part in about if part)[:MAX_TEXT_CHARS]
-    asked = {"text": text, "source": FAILURES, "by": "meaning", "sure": True, "limit": SIMILAR_FAILURES}
+    asked = {"text": text, "source": source, "by": "meaning", "sure": True, "limit": MAX_SIMILAR}
     try:
         found = recall(context, ADVICE_TIMEOUT_S, **asked)
     except CoordError:
@@ -55,6 +67,14 @@ def warn_of(failures: Sequence[Item]) -> None:
     for row in failures:
         lesson = f" Lesson: {row['lesson']}" if row["lesson"] else ""
         warn(f"Something like it failed before ({row['failure']}): {row['approach']}: {row['why']}.{lesson}")
+
+
+def tell_of(spikes: Sequence[Item]) -> None:
+    """Tell what was tried before, on stderr."""
+    for row in spikes:
+        end = "a way to go" if row["viable"] else "no way to go"
+        lessons = f" Lessons: {row['lessons']}" if row["lessons"] else ""
+        warn(f"Something like it was tried before ({row['spike']}, {end}): {row['result']}.{lessons}")
 
 
 def print_hits(context: Context, hits: Sequence[Item], nothing: str) -> None:
@@ -78,15 +98,32 @@ def print_failures(context: Context, hits: Sequence[Item], nothing: str) -> None
         print_table(rows, ("failure", "found by", "score", "feature", "approach", "why", "lesson"))
 
 
+_TEXTS = {
+    "memory": ("text",),
+    "failure": ("feature", "approach", "why"),
+    "decision": ("title", "choice"),
+    "spike": ("question", "result"),
+    "pattern": ("pattern", "description"),
+}
+"""What people are shown of a record, by its source."""
+
+_AGENTS = {
+    "memory": "agent",
+    "failure": "recorded_by",
+    "decision": "decided_by",
+    "spike": "concluded_by",
+    "pattern": "defined_by",
+}
+
+
 def _shown(hit: Item) -> Item:
-    row = hit["row"]
-    text = row.get("text") or ": ".join(row[name] for name in ("feature", "approach", "why"))
+    row, source = hit["row"], hit["source"]
     return {
         "id": hit["id"],
         "found by": hit["by"],
         "score": hit["score"],
-        "kind": row.get("kind", hit["source"]),
+        "kind": row.get("kind", source),
         "strength": hit["strength"],
-        "agent": row.get("agent") or row.get("recorded_by"),
-        "text": clean(text),
+        "agent": row[_AGENTS[source]],
+        "text": clean(": ".join(row[name] for name in _TEXTS[source])),
     }

@@ -7,7 +7,7 @@ import click
 from cli.context import Context, pass_context
 from cli.options import acting, given, paged, searched
 from cli.output import print_answer
-from cli.recalling import similar_failures, warn_of
+from cli.recalling import similar_failures, similar_spikes, tell_of, warn_of
 from cli.session import ask
 from cli.types import KEY, TASK
 from cli.views import list_view
@@ -25,13 +25,15 @@ def spike() -> None:
 @acting
 @pass_context
 def initiate(context: Context, /, actor: str, **fields: Any) -> None:
-    """Begin a trial that answers a QUESTION; what failed before that is like it is told.
+    """Begin a trial that answers a QUESTION; what failed or was tried before that is like it is told.
 
     For example: coordctl spike initiate "Can act two be told by turns?" --approach "Two narrators"
     """
     answer = ask(context, actor, "spike.initiate", given(**fields))
     print_answer(context, answer, f"Spike {answer.result['id']} is open.")
-    warn_of(similar_failures(context, fields["question"], fields["approach"] or ""))
+    about = (fields["question"], fields["approach"] or "")
+    warn_of(similar_failures(context, *about))
+    tell_of(similar_spikes(context, *about))
 
 
 @spike.command()

@@ -27,6 +27,22 @@ def test_a_spike_is_tried_and_kept(shell: Shell) -> None:
     assert "no open spike" in shell.error("spike", "conclude", spike, "--result", "x", "--viable", code=4)
 
 
+def test_a_spike_that_begins_hears_of_one_that_is_like_it(shell: Shell) -> None:
+    first = shell.json("spike", "initiate", "Can two narrators take turns?")["id"]
+    shell(
+        "spike", "conclude", first, "--result", "Readers lost track", "--not-viable", "--lessons", "One voice"
+    )
+    shell("decision", "record", "Narrators", "--choice", "One narrator for each act", "--agent", "a1")
+    found = shell(
+        "recall", "search", "two narrators taking turns", "--source", "spike", "--source", "decision"
+    )
+    assert first in found
+    assert "Can two narrators take turns?: Readers lost track" in found
+    assert "Narrators: One narrator for each act" in shell("recall", "search", "narrators", "--from", "a1")
+    _, advice, _ = shell.run("spike", "initiate", "May two narrators take turns?")
+    assert f"tried before ({first}, no way to go): Readers lost track. Lessons: One voice" in advice
+
+
 def test_the_decision_that_holds_is_listed(shell: Shell) -> None:
     first = shell.json("decision", "record", "Voice", "--choice", "third", "--alternative", "letters")["id"]
     second = shell.json("decision", "record", "Voice", "--choice", "first", "--supersedes", first)["id"]

@@ -10,12 +10,12 @@ from cli.output import print_json, print_table
 if TYPE_CHECKING:
     from services.bench.suite import Figure
 
-COMMANDS, REPLAY, RECALL = "commands", "replay", "recall"
+COMMANDS, REPLAY, RECALL, LANDING = "commands", "replay", "recall", "landing"
 MIN_EVENTS, MAX_EVENTS = 3_000, 20_000_000
 
 
 @click.command()
-@click.argument("what", type=click.Choice([COMMANDS, REPLAY, RECALL]), default=COMMANDS)
+@click.argument("what", type=click.Choice([COMMANDS, REPLAY, RECALL, LANDING]), default=COMMANDS)
 @click.option("--quick", is_flag=True, help="Smaller sizes, in a minute or two.")
 @click.option(
     "--events", metavar="N", type=click.IntRange(MIN_EVENTS, MAX_EVENTS),
@@ -26,7 +26,8 @@ def bench(what: str, quick: bool, events: int | None, as_json: bool) -> None:
     """Measure a fresh system in a temporary directory, with load from this process.
 
     With `replay`, a long history is made instead, and how fast its past can be seen is measured beside plain
-    replay from its beginning. With `recall`, how well and how fast what was learned is found.
+    replay from its beginning. With `recall`, how well and how fast what was learned is found; with
+    `landing`, how soon a session that starts knows what there is to know.
 
     For example: coordctl bench replay --quick
     """
@@ -36,7 +37,11 @@ def bench(what: str, quick: bool, events: int | None, as_json: bool) -> None:
 
     if events and (quick or what != REPLAY):
         raise click.UsageError("--events goes with `bench replay`, and without --quick.")
-    measured = {REPLAY: lambda: _replay(events, quick), RECALL: lambda: _recall(quick)}
+    measured = {
+        REPLAY: lambda: _replay(events, quick),
+        RECALL: lambda: _recall(quick),
+        LANDING: lambda: _landing(quick),
+    }
     figures = uvloop.run(measured.get(what, lambda: _commands(quick))())
     if as_json:
         print_json(document(figures))
@@ -75,6 +80,14 @@ async def _replay(events: int | None, quick: bool) -> "list[Figure]":
 
 async def _recall(quick: bool) -> "list[Figure]":
     from services.bench.recalling import FULL, QUICK, measure
+    from services.bench.system import running_system
+
+    with running_system(program(), environ()) as system:
+        return [figure async for figure in measure(system, QUICK if quick else FULL, _note)]
+
+
+async def _landing(quick: bool) -> "list[Figure]":
+    from services.bench.landing import FULL, QUICK, measure
     from services.bench.system import running_system
 
     with running_system(program(), environ()) as system:

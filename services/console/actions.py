@@ -227,7 +227,9 @@ def of_moment(verb: str, project: str, sequence: int, head: int, told_event: str
         verb=verb, title=f"Restore {project} to #{sequence}?", button="Restore it", project=project,
         told=[
             f"{project} becomes what it was right after {moment}",
-            f"The {since:,} events since then stay in the log, and count no more.",
+            "The one event since then stays in the log, and counts no more."
+            if since == 1
+            else f"The {since:,} events since then stay in the log, and count no more.",
             "All agents are terminated, and all leases with them; each is told why when it speaks next.",
             f"A restore to #{head} takes it back.",
         ],

@@ -21,7 +21,7 @@ from domain.catalog import EVENTS, upcast
 from domain.errors import CoordError
 from services.landing import gathering, sessions
 from services.landing.gathering import Fleet, Own
-from services.landing.params import AUDIT, LANDING, Item, Landing, LandingParams, SessionParams
+from services.landing.params import AUDIT, LANDING, Item, Landing, LandingParams, OfSessionParams
 from services.landing.prompt import tell
 from services.landing.sources import Past, Present
 from services.log.codec import Codec
@@ -85,7 +85,7 @@ class LandingDesk:
             assert isinstance(params, LandingParams)
             landing = await self._landing(project, params)
             return landing.position, [_told(landing)]
-        assert isinstance(params, SessionParams)
+        assert isinstance(params, OfSessionParams)
         return await self._in_thread(self._of_session, project, view, params)
 
     async def _landing(self, project: str, params: LandingParams) -> Landing:
@@ -193,7 +193,9 @@ class LandingDesk:
             known = gathering.fleet(past, project)
             return known, gathering.own(past, project, params, known)
 
-    def _of_session(self, project: str, view: str, params: SessionParams) -> tuple[int, list[dict[str, Any]]]:
+    def _of_session(
+        self, project: str, view: str, params: OfSessionParams
+    ) -> tuple[int, list[dict[str, Any]]]:
         with self._travel() as travel:
             position = self._position(travel, project, params.as_of)
             answer = sessions.audit if view == AUDIT else sessions.history

@@ -38,7 +38,7 @@ class LandingParams(Page, frozen=True, kw_only=True):
     as_of: Point | None = None
 
 
-class SessionParams(Page, frozen=True, kw_only=True):
+class OfSessionParams(Page, frozen=True, kw_only=True):
     """Of one session; with `as_of`, as it was at that point."""
 
     session: Key

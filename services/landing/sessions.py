@@ -9,7 +9,7 @@ from domain.errors import NotFound
 from domain.messages import Data
 from projections.queue import QUEUE
 from services.landing.gathering import MAX_TEXT_CHARS
-from services.landing.params import MAX_TASKS, Delegated, Entry, SessionParams
+from services.landing.params import MAX_TASKS, Delegated, Entry, OfSessionParams
 from services.reading.reads import Item
 from services.reading.travel import Travel
 
@@ -18,7 +18,7 @@ MAX_ENTRIES = 10_000
 """Of each kind; what is older is left out."""
 
 
-def audit(travel: Travel, project: str, position: int, params: SessionParams) -> list[Delegated]:
+def audit(travel: Travel, project: str, position: int, params: OfSessionParams) -> list[Delegated]:
     """The tasks that a session delegated, as they stood at a position. Raises NotFound."""
     _session(travel, project, position, params.session)
     asked = {"session": params.session, "limit": params.limit, "offset": params.offset}
@@ -27,7 +27,7 @@ def audit(travel: Travel, project: str, position: int, params: SessionParams) ->
     return [_delegated(rows[project, name]) for name in names if (project, name) in rows]
 
 
-def history(travel: Travel, project: str, position: int, params: SessionParams) -> list[Entry]:
+def history(travel: Travel, project: str, position: int, params: OfSessionParams) -> list[Entry]:
     """All that belongs to a session up to a position, in order. Raises NotFound."""
     session = _session(travel, project, position, params.session)
     entries = sorted(_entries(travel, project, position, session), key=lambda each: (each.at, each.id))

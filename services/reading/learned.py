@@ -31,7 +31,7 @@ class StaleParams(FactorParams, frozen=True, kw_only=True):
     """What had expired by a moment; without one, by now."""
 
 
-class ActionParams(FactorParams, frozen=True, kw_only=True):
+class ActionStatsParams(FactorParams, frozen=True, kw_only=True):
     """Over the `seconds` before a moment, a day unless told.
 
     Agents, with the slowest first, or kinds of action, with those that fail most often first.
@@ -71,7 +71,7 @@ def stale_documentation(connection: Connection, project: str, params: StaleParam
     return named(connection, DOCUMENTATION, "stale", project, asked)
 
 
-def action_stats(connection: Connection, project: str, params: ActionParams) -> list[Item]:
+def action_stats(connection: Connection, project: str, params: ActionStatsParams) -> list[Item]:
     """How many actions, how many failed, and how long they took."""
     asked = {"at": params.at, "seconds": params.seconds, "limit": params.limit, "offset": params.offset}
     return named(connection, ACTIONS, f"by_{params.by}", project, asked)

@@ -29,14 +29,14 @@ from projections.queue import QUEUE, QUEUE_VIEW, QueueParams
 from projections.settings import SettingParams
 from projections.views import MAX_ROWS, MAX_WAIT_S, Filter, Page, View
 from services.errors import BadInput, Unavailable, UnknownView
-from services.landing.params import AUDIT, HISTORY, LANDING, LandingParams, SessionParams
+from services.landing.params import AUDIT, HISTORY, LANDING, LandingParams, OfSessionParams
 from services.log.database import ImpatientConnection
 from services.log.event_pages import EventParams, read_events
 from services.projector.layers import read_layers
 from services.projector.tables import Connection
 from services.projector.tracking import PROJECTED
 from services.reading.learned import (
-    ActionParams,
+    ActionStatsParams,
     FactorParams,
     StaleParams,
     action_stats,
@@ -322,12 +322,12 @@ _SPECIAL: Mapping[str, _Special] = {
     "factors": _Special(FactorParams, factors),
     "plans": _Special(Page, plans),
     "stale_documentation": _Special(StaleParams, stale_documentation),
-    "action_stats": _Special(ActionParams, action_stats),
+    "action_stats": _Special(ActionStatsParams, action_stats),
     "projects": _Special(Page, _projects),
     RECALL: _Special(RecallParams, _elsewhere),
     LANDING: _Special(LandingParams, _elsewhere),
-    AUDIT: _Special(SessionParams, _elsewhere),
-    HISTORY: _Special(SessionParams, _elsewhere),
+    AUDIT: _Special(OfSessionParams, _elsewhere),
+    HISTORY: _Special(OfSessionParams, _elsewhere),
 }
 
 

@@ -15,7 +15,7 @@ Item = Mapping[str, Any]
 
 LABELS: Mapping[str, str] = {
     "task.cancel": "Cancel",
-    "task.release": "Release",
+    "task.requeue": "Release",
     "task.reprioritize": "Reprioritize",
     "task.retry": "Retry",
     "agent.terminate": "Terminate",
@@ -86,7 +86,7 @@ def _of_task(row: Item) -> list[str]:
         return []
     verbs = ["task.reprioritize"]
     if row["holder"]:
-        verbs.append("task.release")
+        verbs.append("task.requeue")
     if row["status"] in ("failed", "dead"):
         verbs.append("task.retry")
     return [*verbs, "task.cancel"]
@@ -107,12 +107,10 @@ def of_task(verb: str, project: str, row: Item, dependents: Sequence[str]) -> Co
                 title=f"Cancel {named}?", told=_cancelled(row, dependents), button="Cancel the task",
                 fields=[REASON], grave=True, **asked,
             )  # fmt: skip
-        case "task.release":
-            body = {"task": task, "fence": row["fence"]}
+        case "task.requeue":
             return Confirmation(
-                title=f"Release {named}?", told=_released(row), button="Release it", fields=[REASON],
-                **{**asked, "body": body},
-            )  # fmt: skip
+                title=f"Release {named}?", told=_released(row), button="Release it", fields=[REASON], **asked
+            )
         case "task.reprioritize":
             field = Field(
                 name="priority", label="New priority", kind="number", value=str(row["priority"]),
@@ -143,7 +141,6 @@ def _released(row: Item) -> list[str]:
     told = [
         f"The lease of {row['holder']} under fence {row['fence']} ends, and the task can be claimed again;"
         " it costs no attempt.",
-        f"Only a holder can release, so the command is sent for {row['holder']}; the reason names you.",
     ]
     if row["handoff"]:
         told.append("Its open handoff is closed.")
@@ -245,7 +242,7 @@ def done_words(verb: str, body: Item, project: str, *, unchanged: bool) -> str:
     task, agent, key = body.get("task"), body.get("agent"), body.get("key")
     return {
         "task.cancel": f"{task} is cancelled.",
-        "task.release": f"{task} is back in the queue.",
+        "task.requeue": f"{task} is back in the queue.",
         "task.reprioritize": f"{task} has priority {body.get('priority')}.",
         "task.retry": f"{task} is back in the queue.",
         "agent.terminate": f"{agent} is terminated.",

@@ -57,7 +57,7 @@ class Depth:
 
     async def do(self, holder: Holder, project: str, verb: str, body: bytes, key: str | None) -> bytes:
         """Send a command, once for each key; raises what refuses it."""
-        return await sent(self._asker, self._log, self._reads, holder, project, verb, body, key)
+        return await sent(self._asker, holder, project, verb, body, key)
 
     def _told(
         self,

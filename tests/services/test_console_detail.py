@@ -200,8 +200,8 @@ def test_a_task_tells_its_story_and_why(now: Look, played: Played) -> None:
     assert json.loads(lines["handoff.initiated"].raw)["data"]["reason"] == "tired"
     facts = {fact.name: fact.value for fact in told["facts"]}
     assert (facts["came after"], facts["waited for by"]) == (["t-outline"], ["t-blurb", "t-print"])
-    assert [action.verb for action in told["actions"]] == ["task.reprioritize", "task.release", "task.cancel"]
-    assert 'data-do="task.release" data-about="task:t-draft"' in now.html
+    assert [action.verb for action in told["actions"]] == ["task.reprioritize", "task.requeue", "task.cancel"]
+    assert 'data-do="task.requeue" data-about="task:t-draft"' in now.html
 
 
 def test_a_task_of_the_past_is_as_it_was_and_nothing_can_be_done_to_it(now: Look, played: Played) -> None:
@@ -284,8 +284,8 @@ def test_confirmations_say_what_will_happen(now: Look, played: Played) -> None:
     cancel = asked("task.cancel", "task:t-draft")
     assert "a2 loses its lease at once" in cancel.told[1]
     assert "t-blurb, t-print will go on waiting for it" in cancel.told[-1]
-    release = asked("task.release", "task:t-draft")
-    assert release.body == {"task": "t-draft", "fence": 2}
+    release = asked("task.requeue", "task:t-draft")
+    assert release.body == {"task": "t-draft"}
     assert asked("task.retry", "task:t-cover").told == [
         "It is revived with all its attempts, after 1 failures."
     ]

@@ -80,17 +80,14 @@ def test_a_command_is_sent_in_the_operators_name_and_once_for_each_key(ann: Brow
     assert same.json["says"] == "It was so already; nothing was changed."
 
 
-def test_a_held_task_is_released_for_its_holder_with_the_operators_name_in_the_reason(ann: Browser) -> None:
-    stale = ann.do("task.release", {"task": "t1", "fence": 9})
-    assert (stale.status, stale.code) == (409, "stale_fence")
-    done = ann.do("task.release", {"task": "t1", "fence": 1, "reason": "too slow"})
+def test_a_task_is_taken_from_its_holder_in_the_operators_name(ann: Browser) -> None:
+    done = ann.do("task.requeue", {"task": "t1", "reason": "too slow"})
     assert done.json["says"] == "t1 is back in the queue."
     event = last(ann, done.json["sequence"])
-    assert (event["actor"], event["data"]["reason"]) == ("w1", "released by operator ann: too slow")
-    again = ann.do("task.release", {"task": "t1", "fence": 1})
-    why = "Task t1 is queued; this is possible only for a task that is held by an agent."
-    assert (again.status, again.json["detail"]) == (409, why)
-    assert ann.do("task.release", {"task": "t9", "fence": 1}).code == "unknown_task"
+    assert (event["actor"], event["data"]["agent"], event["data"]["reason"]) == ("ann", "w1", "too slow")
+    again = ann.do("task.requeue", {"task": "t1"})
+    assert again.json["says"] == "It was so already; nothing was changed."
+    assert ann.do("task.requeue", {"task": "t9"}).code == "unknown_task"
 
 
 def test_everything_that_is_offered_can_be_done(ann: Browser) -> None:
@@ -131,7 +128,7 @@ def test_observers_and_strangers_are_refused(ann: Browser) -> None:
     assert observer.look("part/confirm?verb=task.cancel&about=task:t1").code == "not_permitted"
 
     planner = Browser(ann.web, "planner", "paula", (ann.project,))
-    assert planner.do("task.release", {"task": "t1", "fence": 1}).code == "not_permitted"
+    assert planner.do("task.requeue", {"task": "t1"}).code == "not_permitted"
     assert planner.do("agent.terminate", {"agent": "w1"}).code == "not_permitted"
     elsewhere = Browser(ann.web, "operator", "olga", ("elsewhere",))
     assert elsewhere.do("task.cancel", {"task": "t1"}).code == "not_permitted"

@@ -12,7 +12,13 @@ from threading import Event as Flag
 
 import msgspec
 from msgspec import Struct
-from psycopg.errors import FeatureNotSupported, InsufficientPrivilege, UndefinedFile, UndefinedObject
+from psycopg.errors import (
+    FeatureNotSupported,
+    InsufficientPrivilege,
+    UndefinedFile,
+    UndefinedObject,
+    UndefinedTable,
+)
 from psycopg.sql import SQL
 
 from domain.errors import CoordError
@@ -96,7 +102,7 @@ class Indexer:
             before = self.standing
             try:
                 self._lead(stop)
-            except CoordError as error:
+            except (CoordError, UndefinedTable) as error:  # a table may be thrown away, to be made anew
                 self.standing = msgspec.structs.replace(self.standing, trouble=str(error))
                 moved = (before.texts, before.vectors) != (self.standing.texts, self.standing.vectors)
                 backoff_s = FIRST_BACKOFF_S if moved else backoff_s

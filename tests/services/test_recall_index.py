@@ -1,7 +1,11 @@
 """The index of recall: made from the log, whatever the embedder does, and made anew by any other."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -16,9 +20,10 @@ from services.log.event_log import EventLog
 from services.projector.projector import Projector
 from services.projector.tables import connected
 from services.recall import tables
-from services.recall.choice import chosen
-from services.recall.embedder import Embedder, Vector
+from services.recall.choice import Choice, chosen
+from services.recall.embedder import Embedder, EmbedderMissing, Vector, opened
 from services.recall.indexing import Indexer
+from services.recall.minilm import PACKAGE
 from services.recall.searching import Search
 from services.recall.summaries import Note, extract, summariser
 from services.recall.words import terms
@@ -192,3 +197,60 @@ def test_the_embedder_is_chosen_by_the_environment() -> None:
     for name, value in (("COORD_EMBEDDER", "magic"), ("COORD_EMBEDDER_THRESHOLD", "high")):
         with pytest.raises(InvalidConfig, match=name):
             chosen({name: value})
+
+
+class Answers(BaseHTTPRequestHandler):
+    """An endpoint as OpenAI has it, which wants a key and has a bad day when it is asked for one."""
+
+    def do_POST(self) -> None:  # the library's name
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.headers["Authorization"] != "Bearer secret" or "bad day" in asked["input"]:
+            self.send_error(503)
+            return
+        rows = [{"index": n, "embedding": [3.0, float(len(t))]} for n, t in enumerate(asked["input"])]
+        body = json.dumps({"data": rows[::-1]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the library's name
+        """Say nothing."""
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/v1"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_an_endpoint_embeds_and_says_when_it_cannot(endpoint: str) -> None:
+    choice = Choice(embedder="openai", url=endpoint, model="m", key="secret", threshold=0.4)
+    embedder = opened(choice)
+    assert (embedder.dimensions, embedder.threshold) == (2, 0.4)
+    assert [[round(number, 2) for number in each] for each in embedder.embed(["1234", "x"])] == [
+        [0.6, 0.8],
+        [0.95, 0.32],
+    ]
+    with pytest.raises(Unavailable):
+        embedder.embed(["bad day"])
+    with pytest.raises(Unavailable):
+        opened(Choice(embedder="openai", url=endpoint, model="m", key="wrong"))
+    with pytest.raises(EmbedderMissing, match="COORD_EMBEDDER_URL"):
+        opened(Choice(embedder="openai"))
+
+
+@pytest.mark.skipif(find_spec(PACKAGE) is None, reason="the weights of minilm are an extra")
+def test_minilm_knows_a_paraphrase_from_something_else() -> None:
+    embedder = opened(Choice(embedder="minilm"))
+    ship, boss, fruit = embedder.embed(
+        ["Berta is the captain of the ship", "Who commands the vessel?", "Bananas are yellow"]
+    )
+    assert len(ship) == embedder.dimensions
+    assert sum(a * b for a, b in zip(ship, boss, strict=True)) > embedder.threshold
+    assert sum(a * b for a, b in zip(ship, fruit, strict=True)) < embedder.floor

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,20 @@ from services.access.users import User
 from services.config import signed
 from services.embedded import EmbeddedNats, EmbeddedPostgres
 from services.files import write_private
+from tests.needs import only_with_their_files, without_gaps
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "beside(path): a test of a file that is no part of the project")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    only_with_their_files(items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return without_gaps((yield))
 
 
 @contextmanager

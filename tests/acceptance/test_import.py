@@ -101,9 +101,8 @@ def test_a_file_that_cannot_be_read_is_bad_usage(system: System, tmp_path: Path)
     system.run("import", "beads", str(tmp_path / "nowhere.jsonl"), code=2)
 
 
+@pytest.mark.beside(EXPORT)
 def test_a_fleet_works_a_real_export_to_the_end_once_and_in_order(system: System) -> None:
-    if not EXPORT.exists():
-        pytest.skip(f"{EXPORT.name} is not here; it is no part of the project")
     issues = {issue["id"]: issue for issue in map(json.loads, EXPORT.read_text().splitlines())}
     open_ones = {name for name, issue in issues.items() if issue["status"] != "closed"}
     report = imported(system, "real", str(EXPORT))

@@ -19,7 +19,10 @@ from services.bus.wire import MAX_PAYLOAD_BYTES, parse_command
 from services.imports import beads
 from services.imports.beads import Plan, chunks, read_issues
 
-EXPORTS = Path(__file__).parents[3] / "shared" / "data"
+EXPORTS = [
+    Path(__file__).parents[3] / "shared" / "data" / f"beads-issues-{size}.jsonl"
+    for size in ("small", "large")
+]
 
 
 def issue(name: str, **fields: Any) -> dict[str, Any]:
@@ -309,11 +312,10 @@ def test_whatever_a_file_holds_its_import_is_accepted_and_repeating_it_changes_n
     assert ledger.sequence == before
 
 
-@pytest.mark.parametrize("size", ["small", "large"])
-def test_a_real_export_is_taken_over_without_a_remark(size: str) -> None:
-    path = EXPORTS / f"beads-issues-{size}.jsonl"
-    if not path.exists():
-        pytest.skip(f"{path.name} is not here; it is no part of the project")
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=pytest.mark.beside(path), id=path.stem) for path in EXPORTS]
+)
+def test_a_real_export_is_taken_over_without_a_remark(path: Path) -> None:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     with path.open("rb") as lines:
         plan = read_issues(lines)

@@ -1,0 +1,155 @@
+"""For everyone: no barrier that axe-core knows of, in light and dark, on a phone; and pictures."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
+
+from tests.acceptance.system import ROOT
+from tests.console import axe, story
+from tests.console.conftest import Open, caught_up
+from tests.console.tab import Tab
+from tests.services.web import Web
+
+PHONE = ViewportSize(width=360, height=740)
+PICTURES = ROOT / "docs" / "images"
+ASKED = "COORD_SCREENSHOTS"
+REST_S = 0.6
+MOST_BYTES = 250_000
+
+
+class Place:
+    """Somewhere on the page that is to be looked at: an address, and what is there once it is shown."""
+
+    def __init__(self, query: str, there: str, then: Callable[[Page], None] | None = None) -> None:
+        self.query, self.there, self.then = query, there, then
+
+    def show(self, tab: Tab) -> None:
+        tab.open(self.query)
+        tab.page.locator(self.there).first.wait_for(state="attached")  # level lines have no height
+        if self.then is not None:
+            self.then(tab.page)
+
+
+def confirming(page: Page) -> None:
+    page.locator('#detail [data-do="task.cancel"]').click()
+    page.locator("#confirm[open]").wait_for()
+
+
+def helping(page: Page) -> None:
+    page.keyboard.press("?")
+    page.locator("#help[open]").wait_for()
+
+
+def frozen(page: Page) -> None:
+    page.keyboard.press("ArrowLeft")
+    page.locator('#status[data-state="frozen"]').wait_for()
+
+
+PLACES = {
+    "fleet": Place("view=fleet", "table.fleet"),
+    "fleet, frozen": Place("view=fleet", "table.fleet", frozen),
+    "board": Place("view=queue", ".board .card"),
+    "list": Place("view=queue&mode=list", "#queue-rows .row"),
+    "graph": Place("view=queue&mode=graph", "svg a.d-node"),
+    "handoffs": Place("view=handoffs", "svg a.d-flow"),
+    "timeline": Place("view=timeline", "#timeline-rows .row"),
+    "learned": Place("view=learned", "#estimate-plot canvas"),
+    "settings": Place("view=settings", "table.settings"),
+    "compare": Place("view=compare&a=60&b=160", ".d-compare li"),
+    "task": Place(f"view=queue&detail=task:{story.DOOMED}", "#detail[open] h3"),
+    "agent": Place("view=fleet&detail=agent:ada", "#detail[open] h3"),
+    "event": Place("view=timeline&detail=event:100", "#detail[open] h3"),
+    "confirmation": Place(f"view=queue&detail=task:{story.DOOMED}", "#detail[open] h3", confirming),
+    "help": Place("view=fleet", "table.fleet", helping),
+}
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return axe.fetched(tmp_path_factory.mktemp("axe"))
+
+
+def test_no_place_keeps_anybody_out_in_light_or_dark(script: str, novel: Web, open_tab: Open) -> None:
+    tab, found = open_tab(novel, color_scheme="light", reduced_motion="reduce"), {}
+    for name, place in PLACES.items():
+        place.show(tab)
+        found[name, "light"] = axe.violations(tab.page, script)
+        tab.page.emulate_media(color_scheme="dark")
+        found[name, "dark"] = axe.violations(tab.page, script, "color-contrast")
+        tab.page.emulate_media(color_scheme="light")
+    assert {place: wrong for place, wrong in found.items() if wrong} == {}
+
+
+def test_nobody_is_kept_out_before_they_are_in(script: str, novel: Web, open_tab: Open) -> None:
+    tab = open_tab(novel)
+    tab.page.goto(f"{tab.origin}/console")
+    assert axe.violations(tab.page, script) == []
+    tab.page.context.clear_cookies()
+    tab.page.goto(f"{tab.origin}/console/{novel.project}")
+    expect(tab.page.get_by_label("Token")).to_be_visible()
+    assert axe.violations(tab.page, script) == []
+
+
+def test_every_place_fits_a_phone(novel: Web, open_tab: Open) -> None:
+    tab, wide = open_tab(novel, viewport=PHONE, has_touch=True), {}
+    for name, place in PLACES.items():
+        place.show(tab)
+        wide[name] = tab.page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+    assert {place: pixels for place, pixels in wide.items() if pixels > 0} == {}
+
+
+def test_colours_follow_the_system_and_what_this_browser_is_to_have(novel: Web, open_tab: Open) -> None:
+    tab = open_tab(novel, color_scheme="light")
+    tab.open()
+    light = background(tab)
+    tab.page.emulate_media(color_scheme="dark")
+    assert (dark := background(tab)) != light
+    tab.page.locator("#theme").click()
+    expect(tab.page.locator("html")).to_have_attribute("data-theme", "light")
+    assert background(tab) == light
+    tab.page.locator("#theme").click()
+    tab.page.emulate_media(color_scheme="light")
+    assert background(tab) == dark
+    tab.open("view=queue")
+    expect(tab.page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert background(tab) == dark
+
+
+def background(tab: Tab) -> str:
+    colour: str = tab.page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    return colour
+
+
+@pytest.fixture
+def pictured(novel: Web) -> Web:
+    """The project to take pictures of: where they are kept, one whose story took its time."""
+    if os.environ.get(ASKED) != "1":
+        return novel
+    web = Web(novel.port, novel.data)
+    web.project = "salt-cartographer"
+    caught_up(web, story.tell(web, REST_S))
+    return web
+
+
+def test_pictures_of_it_are_small_enough_for_the_documentation(
+    pictured: Web, open_tab: Open, tmp_path: Path
+) -> None:
+    folder = PICTURES if os.environ.get(ASKED) == "1" else tmp_path
+    tab = open_tab(pictured, viewport={"width": 1360, "height": 800}, color_scheme="light")
+    pictures = []
+    for name, place in {"queue": "board", "graph": "graph", "time": "fleet"}.items():
+        PLACES[place].show(tab)
+        if name == "time":
+            tab.press("a")
+            middle = tab.sequence * 2 // 3
+            tab.page.locator("#slider").fill(str(middle))
+            tab.wait_sequence(middle)
+            tab.blur()
+        tab.page.evaluate("() => document.fonts.ready")
+        path = folder / f"console-{name}.png"
+        tab.page.screenshot(path=path, animations="disabled")
+        pictures.append(path)
+    assert [path.name for path in pictures if path.stat().st_size > MOST_BYTES] == []

@@ -1,5 +1,6 @@
 """`coordctl bench`: the real services under load, each figure beside its target and its limit."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import click
@@ -79,9 +80,11 @@ async def _replay(events: int | None, quick: bool) -> "list[Figure]":
 
 
 async def _recall(quick: bool) -> "list[Figure]":
-    from services.bench.recalling import FULL, QUICK, measure
+    from services.bench.recalling import FULL, QUICK, RECORDS, measure
     from services.bench.system import running_system
 
+    if not await asyncio.to_thread(RECORDS.exists):
+        raise click.ClickException(f"The queries to judge by are not installed; run it where {RECORDS} is.")
     with running_system(program(), environ()) as system:
         return [figure async for figure in measure(system, QUICK if quick else FULL, _note)]
 

@@ -143,7 +143,7 @@ async def _compare(
 
 
 async def _fetch(messages: JetStreamContext.PullSubscription, wait_s: float) -> list[Msg]:
-    """The next messages; none if nothing came, which the client tells by an error of its own, by Python's, or so."""
+    """The next messages; none if nothing came, which the client tells by an error or by an empty list."""
     try:
         return await messages.fetch(FETCH_MESSAGES, timeout=wait_s)
     except TimeoutError:

@@ -83,6 +83,7 @@ def test_what_only_developers_want_is_left_out_unless_they_ask_for_it() -> None:
         (f"Authorization: Bearer coord_0123456789ab_{'x' * 43}", "xxx"),
         ("Authorization: Bearer hunter2", "hunter2"),
     ],
+    ids=["url", "urls", "dsn", "quoted", "seed", "token", "bearer"],  # a seed is another in each process
 )
 def test_no_secret_gets_into_a_log_whoever_writes_it(text: str, secret: str) -> None:
     code = f"logging.error({text!r}, extra={{'task': {text!r}}})\ntry:\n    raise ValueError({text!r})\n"

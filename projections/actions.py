@@ -28,6 +28,7 @@ class ActionRow(Row, frozen=True, kw_only=True):
 
 
 class ActionParams(Page, frozen=True, kw_only=True):
+    entity: str | None = None
     batch: str | None = None
     agent: str | None = None
     phase: tuple[str, ...] = ()
@@ -98,5 +99,6 @@ ACTIONS_VIEW = View(
     projection=ACTIONS,
     params=ActionParams,
     order=("-position", "-place"),
+    compares={"entity": ("batch",)},
     searches=("action", "input", "output", "error"),
 )

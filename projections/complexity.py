@@ -31,6 +31,7 @@ class ComplexityRow(Row, frozen=True, kw_only=True):
 
 
 class ComplexityParams(Page, frozen=True, kw_only=True):
+    entity: str | None = None
     file: tuple[str, ...] = ()
     warning: bool | None = None
     text: Search | None = None
@@ -79,5 +80,6 @@ COMPLEXITY_VIEW = View(
     projection=COMPLEXITY,
     params=ComplexityParams,
     order=("-score", "file"),
+    compares={"entity": ("file",)},
     searches=("file",),
 )

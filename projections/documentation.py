@@ -23,6 +23,7 @@ class DocumentationRow(Row, frozen=True, kw_only=True):
 
 
 class DocumentationParams(Page, frozen=True, kw_only=True):
+    entity: str | None = None
     library: tuple[str, ...] = ()
     release: str | None = None
     topic: str | None = None
@@ -68,6 +69,6 @@ DOCUMENTATION_VIEW = View(
     projection=DOCUMENTATION,
     params=DocumentationParams,
     order=("library", "release", "topic"),
-    compares={"agent": ("cached_by",)},
+    compares={"entity": ("library",), "agent": ("cached_by",)},
     searches=("library", "topic", "content"),
 )

@@ -47,6 +47,7 @@ class PatternParams(Page, frozen=True, kw_only=True):
 class PatternUseParams(Page, frozen=True, kw_only=True):
     """`compliance` is the least that a row has."""
 
+    entity: str | None = None
     pattern: str | None = None
     file: str | None = None
     task: str | None = None
@@ -117,5 +118,6 @@ PATTERN_USES_VIEW = View(
     projection=PATTERN_USES,
     params=PatternUseParams,
     order=("compliance", "pattern", "file"),
+    compares={"entity": ("pattern",)},
     least={"compliance": "compliance"},
 )

@@ -58,6 +58,7 @@ class Desk:
         self.line = line
         self.database_url = database_url
         self.persona = persona
+        self.session: str | None = None
         self.held: dict[str, Held] = {}
         self.offered: set[str] = set()
         self._untold: dict[str, None] = {}
@@ -75,6 +76,10 @@ class Desk:
     @property
     def agent(self) -> str:
         return self.line.actor
+
+    def delegating(self) -> Item:
+        """The field that links what is enqueued to the session that was begun here, if one was."""
+        return {"session": self.session} if self.session else {}
 
     def at_end(self, ending: Callable[[], Awaitable[None]]) -> None:
         """Have something of this session's ended with it."""

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct, field
 
 from domain.errors import InvalidCommand
 from services.mcp import learning, reading
+from services.mcp.beginning import AUDIT_TOOL, BEGIN_PLANNING
 from services.mcp.desk import Desk
 from services.mcp.line import Item
 from services.mcp.tool import Arguments, Reply, Tool
@@ -49,7 +50,9 @@ class Enqueued(Reply, kw_only=True, omit_defaults=True):
 
 
 async def plan(desk: Desk, asked: Plan) -> Enqueued:
-    answer = await desk.line.ask("task.plan", {"tasks": [_fields(each) for each in asked.tasks]})
+    answer = await desk.line.ask(
+        "task.plan", {"tasks": [_fields(each) for each in asked.tasks], **desk.delegating()}
+    )
     return Enqueued(next=WATCH, plan=answer["plan"], tasks=answer["tasks"])
 
 
@@ -234,6 +237,7 @@ CHANGE = Tool(
 )  # fmt: skip
 
 PLANNER: tuple[Tool, ...] = (
+    BEGIN_PLANNING,
     Tool(
         name="plan", takes=Plan, gives=Enqueued, run=plan, changes=True,
         says="Add a whole graph of tasks at once, all or none. A task runs when those it is after are done, "
@@ -244,6 +248,7 @@ PLANNER: tuple[Tool, ...] = (
     TASKS,
     WATCH_TOOL,
     RESULTS,
+    AUDIT_TOOL,
     LOOK,
     Tool(name="personas", takes=Named, gives=Listed, run=personas, says="Who may be given tasks."),
     learning.LEARNED,

@@ -34,12 +34,13 @@ _WORK = Prompt(
     name="work",
     says="Work until nothing is left.",
     text=(
-        "You are a worker of a fleet that coordctl coordinates. Call claim; it gives you a task with its "
-        "input and with the results and lessons it builds on, or tells you to stop. Do that task and nothing "
-        "else. Report kind progress at milestones, complete with a result that later tasks can use, or fail "
-        "with what went wrong; then claim again. If a task is too big, add_task its parts. If another is "
-        "better at it, hand_off with all you know. Ask learned before you try something doubtful. Every "
-        "answer's next says what to do now; if an alert says STOP, drop that task at once.\n{focus}"
+        "You are a worker of a fleet that coordctl coordinates. Call begin once, to know what others know. "
+        "Then call claim; it gives you a task with its input and with the results and lessons it builds on, "
+        "or tells you to stop. Do that task and nothing else. Report kind progress at milestones, complete "
+        "with a result that later tasks can use, or fail with what went wrong; then claim again. If a task "
+        "is too big, add_task its parts. If another is better at it, hand_off with all you know. Ask learned "
+        "before you try something doubtful. Every answer's next says what to do now; if an alert says STOP, "
+        "drop that task at once.\n{focus}"
     ),
     argument="focus",
     argument_says="What to attend to beside that.",
@@ -49,9 +50,10 @@ _PLAN = Prompt(
     says="Turn a goal into a plan and see it through.",
     text=(
         "Break this goal into tasks that one agent each can finish and check: {goal}\n"
-        "See what was learned and which personas there are. Call plan once with the whole graph: each task "
-        "says what is to be delivered, and after names the tasks whose results it needs. Then watch with the "
-        "cursor until nothing is open; read results, retry or cancel what failed, and add what is missing."
+        "Call begin with the goal as its focus. See what was learned and which personas there are. Call plan "
+        "once with the whole graph: each task says what is to be delivered, and after names the tasks whose "
+        "results it needs. Then watch with the cursor until nothing is open; audit sets what came back "
+        "beside what was asked. Retry or cancel what failed, and add what is missing."
     ),
     argument="goal",
     argument_says="What is to be reached.",

@@ -107,6 +107,7 @@ ADVICE: Mapping[str, str] = {
     "unknown_persona": "Use a persona that exists; a planner's tool personas lists them.",
     "handoff_open": "Keep the task until the offer is answered or expires; call report to go on.",
     "not_permitted": "Your role may not do this. Say so in your result, so that a planner can.",
+    "unknown_session": "Call begin: it begins a new session.",
     "unknown_dependency": "Add that task first, or correct the id.",
     "payload_too_large": "Store the data elsewhere and give its place.",
     "no_past_here": "Go on without it, or have this server configured as the gateway's /mcp.",

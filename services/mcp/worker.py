@@ -10,6 +10,7 @@ from msgspec import Meta, field
 
 from domain.errors import InvalidCommand
 from services.mcp import learning, reading
+from services.mcp.beginning import BEGIN_WORK
 from services.mcp.desk import Desk
 from services.mcp.line import Item, Line
 from services.mcp.tool import Arguments, Reply, Tool
@@ -236,7 +237,7 @@ class Added(Reply, kw_only=True, omit_defaults=True):
 
 
 async def add_task(desk: Desk, asked: AddTask) -> Added:
-    fields = {"title": asked.title, "depends_on": asked.after}
+    fields = {"title": asked.title, "depends_on": asked.after, **desk.delegating()}
     for name in ("description", "input", "parent", "persona", "priority"):
         if value := getattr(asked, name):
             fields[name] = value
@@ -253,6 +254,7 @@ ADD_TASK = Tool(
 )  # fmt: skip
 
 WORKER: tuple[Tool, ...] = (
+    BEGIN_WORK,
     Tool(
         name="claim", takes=Claim, gives=Brief, run=claim, changes=True,
         says="Get a task to do, with its input, the results it builds on and what failed before. Waits for "

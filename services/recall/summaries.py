@@ -1,7 +1,8 @@
-"""One memory in place of an ended agent's notes: who ends is heard in the log, the summary is a command.
+"""One memory in place of the notes of a session or an agent that ended, which is heard in the log.
 
-The summariser is any function from notes to a text; the extractive one takes what the notes say most of,
-word for word. What was summarised is superseded, so whatever is heard twice is summarised once.
+The summary is a command. The summariser is any function from notes to a text; the extractive one takes what
+the notes say most of, word for word. What was summarised is superseded, so whatever is heard twice is
+summarised once.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from msgspec import Struct
 from domain.agents import AgentTerminated
 from domain.errors import CoordError
 from domain.memory import NOTE, SUMMARY
+from domain.messages import Event
+from domain.sessions import SessionEnded
 from projections.memory import MEMORIES_VIEW
 from projections.settings import SETTINGS
 from services.access.permissions import SUMMARISER
@@ -38,6 +41,8 @@ WAIT_S = 1.0
 AWAY_WAIT_S = 2.0
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+
+_ENDS = (AgentTerminated.name, SessionEnded.name)
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +95,7 @@ def summariser(named: str | None) -> Summariser:
 
 
 class Summaries:
-    """Hears of agents that end, and makes one of each one's notes."""
+    """Hears of sessions and agents that end, and makes one of each one's notes."""
 
     def __init__(
         self, log: EventLog, codec: Codec, reads: Reads, url: str, nats_url: str, summarise: Summariser
@@ -101,6 +106,7 @@ class Summaries:
         self._url = url
         self._nats_url = nats_url
         self._summarise = summarise
+        self._stored = 0
 
     async def run(self, stop: asyncio.Event, leading: Callable[[], bool]) -> None:
         """Work until told to stop, while this process is the one that leads."""
@@ -124,15 +130,17 @@ class Summaries:
             return
         while rows := await asyncio.to_thread(self._log.read, done, BATCH_EVENTS, until=head):
             for row in rows:
-                if row[3].startswith(AgentTerminated.name):
+                if row[3].partition("@")[0] in _ENDS:
                     recorded = self._codec.decode(row)
-                    await self.end(recorded.project, recorded.event.entity, recorded.position)
+                    await self.end(recorded.project, recorded.event, recorded.position)
             done = rows[-1][0]
             await asyncio.to_thread(self._advance, done)
 
-    async def end(self, project: str, agent: str, position: int) -> str | None:
-        """Make one of an agent's notes, if they are enough; the id of the summary."""
-        rows = await asyncio.to_thread(self._notes, project, agent, position)
+    async def end(self, project: str, event: Event, position: int) -> str | None:
+        """Make one of the notes of whoever ended, if they are enough; the id of the summary."""
+        assert isinstance(event, SessionEnded | AgentTerminated)
+        session = event.session if isinstance(event, SessionEnded) else None
+        rows = await asyncio.to_thread(self._notes, project, event.agent, session, position)
         if len(rows) < LEAST_NOTES:
             return None
         text = await asyncio.to_thread(
@@ -149,17 +157,24 @@ class Summaries:
         if len(sessions) == 1:
             fields["session"] = sessions[0]
         async with Caller(self._nats_url, project, SUMMARISER) as caller:
-            answer = await caller.ask("memory.store", fields, command_id=f"summary-{agent}-{position}")
+            name = f"summary-{event.entity}-{position}"
+            answer = await caller.ask("memory.store", fields, command_id=name)
+        self._stored = max(self._stored, answer.position)
         return str(answer.result["id"])
 
-    def _notes(self, project: str, agent: str, position: int) -> list[Item]:
-        """The agent's current notes, in order; none if the project wants no summaries."""
-        self._reads.wait_for(position, AWAY_WAIT_S)
+    def _notes(self, project: str, agent: str, session: str | None, position: int) -> list[Item]:
+        """The agent's current notes, of one session if it is named, in order.
+
+        None if the project wants no summaries. What the last summary took the place of is no longer among
+        them: an agent's sessions end right before it.
+        """
+        self._reads.wait_for(max(position, self._stored), AWAY_WAIT_S)
         settings = self._reads.read(project, SETTINGS.name)
         if not all(row["value"] for row in settings if row["key"] == "memory_summaries"):
             return []
         asked = {
             "agent": agent, "kind": NOTE, "status": "current", "visibility": "project", "limit": MAX_NOTES,
+            **({} if session is None else {"session": session}),
         }  # fmt: skip
         return self._reads.read(project, MEMORIES_VIEW.name, asked)[::-1]
 

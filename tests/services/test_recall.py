@@ -184,6 +184,19 @@ def test_the_notes_of_an_agent_become_one_when_it_ends(memories: Memories) -> No
     assert memories.ids(text="harbour", by="text", kind="fact") == [fact]
 
 
+def test_the_notes_of_a_session_become_one_when_it_ends(memories: Memories) -> None:
+    session = memories.ask("session.start", {"focus": "the harbour"}, actor="a1")["id"]
+    notes = [
+        memories.store(f"The harbour scene needs more fog, draft {each}.", session=session, actor="a1")
+        for each in "abc"
+    ]
+    other = memories.store("The mill has no roof", actor="a1")
+    memories.ask("session.end", {"session": session}, actor="a1")
+    summary = _summary(memories)
+    assert (summary["session"], set(summary["supersedes"])) == (session, set(notes))
+    assert memories.ids(text="mill", by="text") == [other]
+
+
 def _summary(memories: Memories) -> Item:
     """It comes by itself, so its event is waited for."""
     path, found = f"/api/{memories.web.project}/memories?kind=summary", list[Item]()

@@ -113,10 +113,28 @@ class Client:
         answer = await self.tell("task.enqueue", {"title": title, **fields}, command_id=command_id)
         return answer.as_a(Enqueued)
 
-    async def plan(self, tasks: Iterable[Mapping[str, Any]], *, command_id: str | None = None) -> Planned:
-        """Add a graph of tasks, all or none: each has a `local` name, which `depends_on` may use."""
-        answer = await self.tell("task.plan", {"tasks": [*tasks]}, command_id=command_id)
+    async def plan(
+        self,
+        tasks: Iterable[Mapping[str, Any]],
+        *,
+        session: str | None = None,
+        command_id: str | None = None,
+    ) -> Planned:
+        """Add a graph of tasks, all or none: each has a `local` name, which `depends_on` may use.
+
+        `session` is the open session that delegates them.
+        """
+        fields = {"tasks": [*tasks], "session": session}
+        answer = await self.tell("task.plan", fields, command_id=command_id)
         return answer.as_a(Planned)
+
+    async def landing(self, **params: Any) -> dict[str, Any]:
+        """What there is to know before work begins, as data and as its `prompt`.
+
+        `params` may be a session, task, focus, persona, role, tokens (how long the prompt may be), as_of.
+        """
+        found: dict[str, Any] = (await self.view("landing", **{"agent": self.agent, **params})).rows[0]
+        return found
 
     async def view(self, name: str, **params: Any) -> Rows:
         """The rows of a view: queue, task, agents, handoffs, activity, …

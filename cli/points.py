@@ -21,3 +21,10 @@ def resolved(log: "EventLog", project: str, text: str) -> int:
     with connected(log.url) as connection:
         travel = Travel(log, new_codec(), connection)
         return resolve(parse_point(text), log, travel, project, datetime.now(UTC))
+
+
+def named_time(text: str) -> datetime | None:
+    """The time that a POINT names, if it names one. Raises BadPoint."""
+    from services.reading.points import parse_point, time_of
+
+    return time_of(parse_point(text), datetime.now(UTC))

@@ -9,9 +9,11 @@ from cli.context import Context, pass_context
 from cli.options import DEFAULT_ROWS, MAX_ROWS
 from cli.output import Item, clean, heading, print_item, print_json
 from cli.past import past
+from cli.points import named_time
 from cli.session import new_codec
 from cli.views import print_view
 from projections.catalog import VIEWS
+from services.reading.learned import LEARNED, timed_at
 
 if TYPE_CHECKING:
     from domain.messages import Recorded
@@ -26,7 +28,7 @@ ALL = "all"
 @click.option(
     "--view",
     "views",
-    type=click.Choice([*VIEWS, ALL]),
+    type=click.Choice([*VIEWS, *LEARNED, ALL]),
     multiple=True,
     help="What to show; repeatable. agents, queue and handoffs if not given.",
 )
@@ -52,7 +54,11 @@ def replay(context: Context, until: str, views: tuple[str, ...], entity: str | N
     with past(context) as there:
         position = there.position(context.project, until)
         last = _last(there.log, context.project, position)
-        states = {name: there.travel.view(context.project, name, position, params) for name in names}
+        time = named_time(until)
+        states = {
+            name: there.travel.view(context.project, name, position, {**params, **timed_at(name, time)})
+            for name in names
+        }
     if entity and not any(states.values()):
         from domain.errors import NotFound
 

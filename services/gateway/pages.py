@@ -25,8 +25,10 @@ from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.metrics import timed
 from services.projector.tables import connected
-from services.reading.points import parse_point, resolve
+from services.reading.learned import timed_at
+from services.reading.points import parse_point, resolve, time_of
 from services.reading.reads import Item, Reads, parse, view_names
+from services.reading.travel import DATED as PAST_VIEWS
 from services.reading.travel import Travel
 from services.recall.params import VIEW as RECALL
 
@@ -35,7 +37,7 @@ PROJECTS_VIEW = "projects"
 LIMIT_ROWS = 100
 MAX_LIMIT_ROWS = 1_000
 MAX_POINT_CHARS = 200
-DATED = frozenset({*VIEWS, RECALL, *LANDING_VIEWS})
+DATED = frozenset({*PAST_VIEWS, RECALL, *LANDING_VIEWS})
 _OWN = ("as_of", "cursor", "limit")
 
 
@@ -140,7 +142,7 @@ class Lists:
         """One page. Raises what Reads.read does, BadPoint, PointNotReached or UnknownBookmark."""
         if asked.view == EVENTS_VIEW:
             return self._events(asked)
-        if asked.view not in VIEWS:
+        if asked.view not in VIEWS and asked.as_of is None:
             return self._now(asked)
         if asked.cursor is not None:
             return self._past(asked, asked.cursor.position, asked.cursor.done)
@@ -160,11 +162,12 @@ class Lists:
         return _page(asked, rows, max(position, wanted), done)
 
     def _past(self, asked: Question, position: int | None, done: int) -> Page:
+        point, now = parse_point("now" if asked.as_of is None else asked.as_of), datetime.now(UTC)
         with self._travel() as travel:
             if position is None:
-                point, now = parse_point("now" if asked.as_of is None else asked.as_of), datetime.now(UTC)
                 position = resolve(point, self._log, travel, asked.project, now)
-            params = {**asked.params, "limit": asked.limit + 1, "offset": done}
+            at = timed_at(asked.view, time_of(point, now))
+            params = {**at, **asked.params, "limit": asked.limit + 1, "offset": done}
             rows = travel.view(asked.project, asked.view, position, params)
         return _page(asked, rows, position, done)
 

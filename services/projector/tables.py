@@ -32,7 +32,7 @@ SCHEMA = "coord"
 TEMPORARY = "pg_temp"
 SINCE = "_since"
 
-_COLLATION = 'COLLATE "C"'
+COLLATION = 'COLLATE "C"'
 """Text is ordered by its code points, as Python orders it."""
 
 _CHUNK_BYTES = 16 * 2**20
@@ -111,7 +111,7 @@ class Table(Generic[R]):
             SQL("{} {} {} {}").format(
                 Identifier(column.name),
                 SQL(column.type),
-                SQL(_COLLATION if column.type == "text" else ""),
+                SQL(COLLATION if column.type == "text" else ""),
                 SQL("" if column.nullable else "NOT NULL"),
             )
             for column in self.projection.columns

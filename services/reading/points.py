@@ -121,6 +121,19 @@ def resolve(point: Point, log: EventLog, travel: Travel, project: str, now: date
             return log.project_head(project)[1]
 
 
+def time_of(point: Point, now: datetime) -> datetime | None:
+    """The time that a point names, whenever the last event before it was; None if it names no time."""
+    match point:
+        case AtTime(time):
+            return time
+        case Ago(seconds) if seconds < now.timestamp():
+            return now - timedelta(seconds=seconds)
+        case Now():
+            return now
+        case _:
+            return None
+
+
 def _time(capitals: str, text: str) -> datetime:
     try:
         time = datetime.fromisoformat(capitals)

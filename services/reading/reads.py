@@ -35,16 +35,7 @@ from services.log.event_pages import EventParams, read_events
 from services.projector.layers import read_layers
 from services.projector.tables import Connection
 from services.projector.tracking import PROJECTED
-from services.reading.learned import (
-    ActionStatsParams,
-    FactorParams,
-    StaleParams,
-    action_stats,
-    factor,
-    factors,
-    plans,
-    stale_documentation,
-)
+from services.reading.learned import LEARNED, Learned
 from services.reading.listing import all_rows, chosen, query
 from services.reading.named import named, parts_for
 from services.recall.params import VIEW as RECALL
@@ -314,15 +305,23 @@ class _Special(Struct, frozen=True):
     answer: Callable[[Connection, str, Any], list[Item]]
 
 
+def _learned(view: Learned) -> _Special:
+    """What is learned from a project's rows as they are now."""
+
+    def answer(connection: Connection, project: str, page: Any) -> list[Item]:
+        return view.answer(
+            lambda projection, name, parameters: named(connection, projection, name, project, parameters),
+            page,
+        )
+
+    return _Special(view.params, answer)
+
+
 _SPECIAL: Mapping[str, _Special] = {
     "task": _Special(TaskParams, _task),
     "counts": _Special(Page, _counts),
     "events": _Special(EventParams, read_events),
-    "factor": _Special(FactorParams, factor),
-    "factors": _Special(FactorParams, factors),
-    "plans": _Special(Page, plans),
-    "stale_documentation": _Special(StaleParams, stale_documentation),
-    "action_stats": _Special(ActionStatsParams, action_stats),
+    **{name: _learned(view) for name, view in LEARNED.items()},
     "projects": _Special(Page, _projects),
     RECALL: _Special(RecallParams, _elsewhere),
     LANDING: _Special(LandingParams, _elsewhere),

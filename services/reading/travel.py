@@ -7,9 +7,11 @@ whole history is. It reads the log and the read models, changes nothing, and pub
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from psycopg.sql import Composable
 
 from domain.lineage import Segments
@@ -18,16 +20,21 @@ from projections.catalog import VIEWS
 from projections.framework import Key, Projection
 from projections.queue import QUEUE
 from projections.views import Page, View
-from services.errors import UnknownView
+from services.errors import Unavailable, UnknownView
 from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.projector.bases import NOTHING, events_after, nearest_base
 from services.projector.layers import parts_of, read_layers, rows_of, union
 from services.projector.tables import Connection, Table
 from services.projector.tracking import reached
-from services.reading.listing import chosen, served
+from services.reading.learned import LEARNED, FactorParams
+from services.reading.listing import chosen, query, served
+from services.reading.overlay import overlaid
 from services.reading.reads import Item, data_of, parse, with_blockers
 from services.reading.replay import Rows
+
+DATED = frozenset({*VIEWS, *LEARNED})
+"""The views that have a past."""
 
 
 class Point(Struct, frozen=True, kw_only=True):
@@ -64,11 +71,13 @@ class Travel:
     ) -> list[Item]:
         """What `Reads.read` would have answered right after the event at this position.
 
-        Raises UnknownView or BadInput.
+        What is learned from rows needs the read models. Raises UnknownView, BadInput or Unavailable.
         """
-        if view not in VIEWS:
-            raise UnknownView(view=view, views=", ".join(sorted(VIEWS)))
+        if view not in DATED:
+            raise UnknownView(view=view, views=", ".join(sorted(DATED)))
         page = parse(view, params or {})
+        if view in LEARNED:
+            return self._learned(project, view, position, page)
         with self._snapshot():
             point = self.point(VIEWS[view].projection, project, position)
             rows = self._listed(VIEWS[view], point, page)
@@ -134,6 +143,27 @@ class Travel:
         if self._connection is None or point.by_key is None:
             return {}
         return point.table.load(self._connection, keys, point.by_key)
+
+    def _learned(self, project: str, view: str, position: int, page: Page) -> list[Item]:
+        """The named queries of a view, over the rows that there were; its time is that of the last event."""
+        if isinstance(page, FactorParams) and page.at is None:
+            page = replace(page, at=self._time_at(position))
+
+        def ask(projection: Projection[Any], name: str, parameters: Mapping[str, Any]) -> list[Item]:
+            if self._connection is None:
+                raise Unavailable(what=f"View {view}", why="it is asked of the read models")
+            point = self.point(projection, project, position)
+            rows = self.changed(point).values()
+            source, changed = overlaid(point.table, point.source, rows)
+            asked = {"project": project, **parameters, **changed}
+            return query(self._connection, projection, name, asked, source)
+
+        with self._snapshot():
+            return LEARNED[view].answer(ask, page)
+
+    def _time_at(self, position: int) -> datetime:
+        rows = self._log.read(position - 1, 1, until=position) if position else []
+        return self._codec.decode(rows[0]).at if rows else datetime.fromtimestamp(0, UTC)
 
     def _all(self, point: Point) -> Rows:
         rows: Rows = {}

@@ -72,6 +72,19 @@ def test_a_worker_does_a_task_and_the_planner_reads_it_now_and_then(web: Web) ->
     assert (web.get(f"/api/{web.project}/task?task=t1")).json["result"][0]["result"] == {"words": 900}
 
 
+def test_what_was_learned_is_told_as_of_any_moment(web: Web) -> None:
+    first = web.post("task.plan", {"tasks": [{"local": "a", "title": "A"}]}).json["position"]
+    grown = web.post("task.plan", {"tasks": [{"local": "b", "title": "B"}]}).json["position"]
+    asked = f"/api/{web.project}/plans?min_position={grown}"
+    assert len(web.get(asked).json["result"]) == 2
+    then = web.get(f"{asked}&as_of={first}").json
+    assert (len(then["result"]), then["position"]) == (1, first)
+    web.post("docs.cache", {"library": "click", "content": "Groups nest", "days": 1e-9})
+    stale = f"/api/{web.project}/stale_documentation"
+    assert len(web.get(f"{stale}?as_of=now").json["result"]) == 1
+    assert web.get(f"{stale}?as_of={grown}").json["result"] == []
+
+
 def test_a_key_makes_a_command_happen_once_and_is_each_actors_own(web: Web) -> None:
     key = {"Idempotency-Key": "outline-1"}
     first = web.post("task.enqueue", {"title": "Outline"}, headers=key)

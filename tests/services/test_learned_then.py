@@ -1,0 +1,120 @@
+"""What was learned, as of any moment: what was told then is told again, wherever the rows have gone since."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from domain.knowledge.actions import Action, RecordActions
+from domain.knowledge.documentation import CacheDocumentation
+from domain.learning import CloseEstimate, RecordEstimate
+from domain.tasks.commands import ClaimTask, CompleteTask, EnqueuePlan, EnqueueTask, PlannedTask
+from domain.tasks.events import TaskEnqueued
+from services.embedded import EmbeddedPostgres
+from services.errors import Unavailable
+from services.log.event_log import EventLog
+from services.projector.tables import connected
+from services.reading.learned import LEARNED
+from services.reading.reads import Reads
+from services.reading.travel import Travel
+from tests.conftest import temporary_database
+from tests.services.conftest import opened_log
+from tests.services.running import CODEC
+from tests.services.stage import Stage
+
+Answers = dict[tuple[str, str], list[dict[str, Any]]]
+
+ASKED = [(view, {}) for view in LEARNED] + [
+    ("action_stats", {"by": "action", "seconds": 3_600.0}),
+    ("plans", {"limit": 1, "offset": 1}),
+]
+
+
+@pytest.fixture(scope="module")
+def url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    with temporary_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def log(url: str) -> Iterator[EventLog]:
+    with opened_log(url) as log:
+        yield log
+
+
+@pytest.fixture
+def stage(log: EventLog, url: str) -> Stage:
+    return Stage(log, url)
+
+
+def learn(stage: Stage, project: str, days: float) -> None:
+    """Of everything that is learned a little more."""
+    saga, story = stage.saga, stage.saga.stories[project]
+    if "a1" not in story.ledger.agents:
+        saga.staff(project)
+    plan = story.do("op", EnqueuePlan(tasks=(PlannedTask(local="a", title="A"),)))
+    task = next(event.task for event in plan if isinstance(event, TaskEnqueued))
+    saga.do(project, "op", EnqueueTask(title="more", parent=task))
+    saga.do(project, "a1", ClaimTask(task=task))
+    saga.do(project, "a1", CompleteTask(task=task, fence=story.ledger.tasks.live[task].fence))
+    saga.do(project, "a1", CacheDocumentation(library="click", content="100 %", release="8", days=days))
+    saga.do(project, "a2", CacheDocumentation(library=f"lib{days}", content="Structs", days=1e-9))
+    action = Action(action="make test", seconds=days, success=days < 2)
+    saga.do(project, "a1", RecordActions(actions=(action, Action(action="edit"))))
+    (estimate,) = story.do("a2", RecordEstimate(feature="part", sessions=2, complexity=3, persona="plot"))
+    saga.do(project, "a2", CloseEstimate(estimate=estimate.entity, sessions=days + 1))
+    saga.tick(project, 1)
+    saga.do(project, "op", EnqueueTask(title="later"))
+
+
+def told(stage: Stage, project: str) -> tuple[datetime, Answers]:
+    """What is said now, as of the last event."""
+    stage.project()
+    at = stage.saga.stories[project].history[-1].at
+    with Reads(stage.url) as reads:
+        return at, {
+            (view, str(params)): reads.read(
+                project, view, {**params, **({} if view == "plans" else {"at": at})}
+            )
+            for view, params in ASKED
+        }
+
+
+def test_what_was_told_is_told_again_as_of_then(stage: Stage) -> None:
+    known: list[tuple[str, int, Answers]] = []
+
+    def note(project: str) -> None:
+        answers = told(stage, project)[1]
+        known.append((project, stage.log.project_head(project)[1], answers))
+
+    learn(stage, "main", 1)
+    note("main")
+    stage.mark()
+    learn(stage, "main", 3)
+    note("main")
+    point = stage.saga.last("main")
+    learn(stage, "main", 1e-9)
+    note("main")
+    stage.fork("main", point, "side")
+    learn(stage, "side", 2)
+    note("side")
+    stage.mark()
+    stage.restore("main", point)
+    note("main")
+    learn(stage, "main", 1)
+    note("main")
+    assert all(known[2][2].values()), "nothing is compared where nothing is told"
+    with connected(stage.url) as connection:
+        travel = Travel(stage.log, CODEC, connection)
+        for project, position, answers in known:
+            for view, params in ASKED:
+                found = travel.view(project, view, position, params)
+                assert found == answers[view, str(params)], (project, position, view)
+
+
+def test_without_the_read_models_it_says_so(stage: Stage) -> None:
+    learn(stage, "main", 1)
+    stage.project()
+    with pytest.raises(Unavailable):
+        Travel(stage.log, CODEC).view("main", "plans", stage.log.head())

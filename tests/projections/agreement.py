@@ -6,6 +6,7 @@ from typing import Any
 from domain.agents import REMEMBERED_REASON_CHARS
 from domain.bookmarks import Bookmark
 from domain.ledger import Ledger
+from domain.sessions import Session
 from projections.framework import Key
 
 
@@ -44,5 +45,7 @@ def check_agreement(ledger: Ledger, rows: Mapping[str, Mapping[Key, Any]]) -> No
     marks = {row.bookmark: row for row in rows["bookmarks"].values() if row.status == "placed"}
     assert {name: Bookmark(row.sequence, row.note) for name, row in marks.items()} == ledger.bookmarks
     assert {row.persona for row in rows["personas"].values()} == set(ledger.personas)
+    begun = {row.session: row for row in rows["sessions"].values() if row.status == "open"}
+    assert {name: Session(row.agent, row.sequence) for name, row in begun.items()} == ledger.sessions
     open_ones = {row.estimate for row in rows["estimates"].values() if row.closed_at is None}
     assert open_ones == set(ledger.estimates)

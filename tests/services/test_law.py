@@ -26,6 +26,7 @@ from domain.ledger import Ledger
 from domain.memory import ArchiveMemories, ShareMemory, StoreMemory, Used, UseMemories, Visibility
 from domain.messages import Command
 from domain.personas import DefinePersona
+from domain.sessions import EndSession, StartSession
 from domain.settings import SetSetting, UnsetSetting
 from domain.tasks.commands import (
     CancelTask,
@@ -234,6 +235,19 @@ def remembered(chance: Chance) -> Asked:
     return chance.agent, command
 
 
+def attended(chance: Chance) -> Asked:
+    """Sessions begin, delegate and end."""
+    if not chance.ledger.sessions or not chance.random.randrange(4):
+        return chance.agent, StartSession(focus=chance.text, parent=chance.one(None, *chance.ledger.sessions))
+    name = chance.one(*chance.ledger.sessions)
+    own: Command = chance.one(
+        EndSession(session=name, reason=chance.text),
+        EnqueueTask(session=name, **chance.new_task()),
+        EnqueueTask(session=name, **chance.new_task()),
+    )
+    return chance.ledger.sessions[name].agent, own
+
+
 def marked(chance: Chance) -> Asked:
     name = chance.one("good", "bad")
     place = SetBookmark(bookmark=name, sequence=chance.number(chance.ledger.sequence), note=chance.text)
@@ -247,7 +261,7 @@ def beat(chance: Chance) -> Asked:
 DEEDS: tuple[Callable[[Chance], Asked], ...] = (
     enqueued, enqueued, claimed, claimed, claimed, worked, worked, worked, worked, worked, offered,
     answered, answered, governed, governed, spawned, planned, imported, learned, remembered, remembered,
-    marked, beat, beat,
+    attended, attended, marked, beat, beat,
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ pytest_plugins = ["tests.services.mcp_fixtures"]
 
 TEXTS = (
     "The tide comes fifty minutes later each day, so the harbour scene has to move.",
-    "t-01hz8x3kq9 m-9f3b2c8d0v 4b1ac3f09d7e4c22b5e8 d_7 services/log/codec.py:112 PGRST-116 0xDEADBEEF 1234567890",
+    "t-01hz8x3kq9 m-9f3b2c8d0v 4b1ac3f09d7e d_7 services/log/codec.py:112 PGRST-116 0xDEADBEEF 1234567890",
     "Über die Grenze — «naïve» 東京の港は満潮 🚢🌊🗼 Ελλάδα قارب",
     'def f(x: int) -> dict[str, Any]:\n    return {"a": [x, None], **{}}\n\n\t# …',
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ZXQJVWKQZXJ " * 3,

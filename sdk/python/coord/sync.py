@@ -116,6 +116,9 @@ class Session:
     def enqueue(self, title: str, **fields: Any) -> Enqueued:
         return self._loop.run(self._client.enqueue(title, **fields))
 
+    def landing(self, **params: Any) -> dict[str, Any]:
+        return self._loop.run(self._client.landing(**params))
+
     def plan(self, tasks: Iterable[Mapping[str, Any]]) -> Planned:
         return self._loop.run(self._client.plan(tasks))
 

@@ -18,6 +18,7 @@ LANDING_VIEWS = frozenset({LANDING, AUDIT, HISTORY})
 MAX_TOKENS = 100_000
 MAX_TASKS = 1_000
 
+Kind = Literal["session", "task", "action", "decision", "memory"]
 Point = Annotated[str, Meta(max_length=200)]
 Item = dict[str, Data]
 
@@ -100,7 +101,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     """Something that belongs to a session, in words; `id` is that of the thing."""
 
     at: datetime
-    kind: Literal["session", "task", "action", "decision", "memory"]
+    kind: Kind
     id: str
     by: str
     words: str

@@ -9,7 +9,7 @@ from domain.errors import NotFound
 from domain.messages import Data
 from projections.queue import QUEUE
 from services.landing.gathering import MAX_TEXT_CHARS
-from services.landing.params import MAX_TASKS, Delegated, Entry, OfSessionParams
+from services.landing.params import MAX_TASKS, Delegated, Entry, Kind, OfSessionParams
 from services.reading.reads import Item
 from services.reading.travel import Travel
 
@@ -52,7 +52,7 @@ def _entries(travel: Travel, project: str, position: int, session: Item) -> Iter
         ended = session["ended_sequence"]
         if row["entity"] in own and not session["sequence"] <= row["sequence"] <= (ended or row["sequence"]):
             continue  # it befell the task before or after
-        kind = "session" if row["entity"] == name else "task"
+        kind: Kind = "session" if row["entity"] == name else "task"
         yield Entry(at=row["at"], kind=kind, id=row["entity"], by=row["actor"], words=row["words"])
     for row in read("actions", session=name):
         failed = "" if row["success"] else f" failed: {row['error']}"

@@ -1,9 +1,11 @@
-"""What was learned: searching failures and retrospectives by words, and recording a failure."""
+"""What was learned: searching all that is known, and recording what others should know."""
 
 import asyncio
 import re
 from collections import Counter
-from typing import Annotated
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
@@ -18,16 +20,31 @@ MIN_WORD_CHARS = 3
 FOUND_ROWS = 50
 PAGE_FOUND = 5
 MAX_ALIKE = 2
+DOCUMENT_CHARS = 1_000
 MAX_ABOUT_CHARS = 2_000
 ADVICE_TIMEOUT_S = 1.0
+SEARCH_TIMEOUT_S = 4.0
+
+VERBS = {
+    "failure": "failure.record",
+    "decision": "decision.record",
+    "memory": "memory.store",
+    "spike": "spike.initiate",
+    "spike_end": "spike.conclude",
+    "pattern": "pattern.use",
+    "docs": "docs.cache",
+    "actions": "action.record",
+    "estimate": "estimate.record",
+}
+"""What a record of each kind is as a command; its fields are the command's."""
 
 
-async def alike(line: Line, *about: str) -> list[Item]:
+async def alike(line: Line, *about: str, source: str = "failure") -> list[Item]:
     """The closest failures of the past. None if they cannot be had: advice keeps nobody from working."""
     text = "\n".join(part for part in about if part)[:MAX_ABOUT_CHARS]
     asked = {
         "text": text,
-        "source": "failure",
+        "source": source,
         "by": "meaning",
         "sure": True,
         "limit": MAX_ALIKE,
@@ -41,64 +58,146 @@ async def alike(line: Line, *about: str) -> list[Item]:
 
 
 class Learned(Arguments, frozen=True, kw_only=True):
-    about: Annotated[str, Meta(description="words to look for; else the latest")] = ""
+    about: Annotated[str, Meta(description="what to look for; else the latest")] = ""
+    kind: Literal["failure", "decision", "spike", "pattern", "memory"] | None = None
+    library: Annotated[str, Meta(description="its documentation, if kept")] = ""
     cursor: str = ""
 
 
 class Lessons(Reply, kw_only=True, omit_defaults=True):
-    """What was tried and failed, and what looking back showed."""
+    """What was tried, decided and remembered, and what looking back showed."""
 
     items: list[str] = field(default_factory=list)
     cursor: str = ""
 
 
 async def learned(desk: Desk, asked: Learned) -> Lessons:
-    """Those first that hold most of the words."""
-    words = _words(asked.about)
-    found: dict[str, Item] = {}
-    hits: Counter[str] = Counter()
-    for view, key in (("failures", "failure"), ("retros", "retro")):
-        for word in words or [""]:
-            text = {"text": word} if word else {}
-            for row in await desk.line.read(view, limit=FOUND_ROWS, **text):
-                found[row[key]] = row
-                hits[row[key]] += 1
-    ranked = [found[name] for name, _ in hits.most_common()]
+    """What means the same, then failures and retrospectives that hold the words."""
     offset = reading.offset_of(asked.cursor)
-    more = str(offset + PAGE_FOUND) if len(ranked) > offset + PAGE_FOUND else ""
-    items = [in_words(row) for row in ranked[offset : offset + PAGE_FOUND]]
+    if asked.library:
+        found = await _documentation(desk.line, asked.library)
+    else:
+        found = await _known(desk, asked)
+    more = str(offset + PAGE_FOUND) if len(found) > offset + PAGE_FOUND else ""
+    items = found[offset : offset + PAGE_FOUND]
+    if asked.library and not items:
+        return Lessons(next="record: kind=docs, once you have looked it up", items=[])
     told = "go on with your task" if items else "learned: other words, or go on with your task"
     return Lessons(next=told, items=items, cursor=more)
 
 
+async def _known(desk: Desk, asked: Learned) -> list[str]:
+    found: dict[str, str] = {}
+    for hit in await _recalled(desk, asked):
+        found[hit["id"]] = in_words(hit["row"])
+    if asked.kind in (None, "failure"):
+        views = (("failures", "failure"), ("retros", "retro"))
+        for name, row in await _worded(desk.line, asked, views if asked.kind is None else views[:1]):
+            found.setdefault(name, in_words(row))
+    return [*found.values()]
+
+
+async def _recalled(desk: Desk, asked: Learned) -> list[Item]:
+    """What the search finds; nothing if it is away."""
+    params: Item = {"limit": FOUND_ROWS, "reader": desk.agent}
+    if text := asked.about[:MAX_ABOUT_CHARS].strip():
+        params["text"] = text
+    if asked.kind:
+        params["source"] = asked.kind
+    try:
+        return await asyncio.wait_for(desk.line.read("recall", **params), SEARCH_TIMEOUT_S)
+    except (CoordError, TimeoutError):
+        return []
+
+
+async def _worded(line: Line, asked: Learned, views: Sequence[tuple[str, str]]) -> list[tuple[str, Item]]:
+    """Those first that hold most of the words."""
+    found: dict[str, Item] = {}
+    hits: Counter[str] = Counter()
+    for view, key in views:
+        for word in _words(asked.about) or [""]:
+            text = {"text": word} if word else {}
+            for row in await line.read(view, limit=FOUND_ROWS, **text):
+                found[row[key]] = row
+                hits[row[key]] += 1
+    return [(name, found[name]) for name, _ in hits.most_common()]
+
+
+async def _documentation(line: Line, library: str) -> list[str]:
+    """What is kept of a library, and whether it can still be relied on."""
+    now, told = datetime.now(UTC), []
+    for row in await line.read("documentation", library=[library]):
+        stale = "" if _time(row["expires_at"]) > now else " (stale)"
+        head = " ".join(part for part in (row["library"], row["release"], row["topic"]) if part)
+        told.append(str(reading.cut(f"{head}{stale}: {row['content']}", DOCUMENT_CHARS)))
+    return told
+
+
+def _time(value: str | datetime) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+
+
 def in_words(row: Item) -> str:
-    """A failure or a retrospective in a sentence or two."""
-    if "approach" in row:
-        lesson = f" Lesson: {row['lesson']}" if row["lesson"] else ""
-        text = f"{row['feature']}: {row['approach']} failed: {row['why']}.{lesson}"
-    else:
-        told = (row["surprises"], row["would_change"], row["new_patterns"])
-        text = f"{row['feature']}: {' '.join(each for each in told if each)}"
-    return str(reading.cut(text, 2 * reading.SHORT_CHARS))
+    """A record of any kind in a sentence or two."""
+    match row:
+        case {"decision": _}:
+            text = f"Decided: {row['title']}: {row['choice']}. {row['consequences']}"
+        case {"spike": _}:
+            end = "viable" if row["viable"] else "not viable"
+            text = f"Tried: {row['question']} {row['result']} ({end}). {row['lessons']}"
+        case {"pattern": _}:
+            text = f"Pattern {row['pattern']}: {row['description']}"
+        case {"memory": _}:
+            text = row["text"]
+        case {"failure": _}:
+            lesson = f" Lesson: {row['lesson']}" if row["lesson"] else ""
+            text = f"{row['feature']}: {row['approach']} failed: {row['why']}.{lesson}"
+        case _:
+            told = (row["surprises"], row["would_change"], row["new_patterns"])
+            text = f"{row['feature']}: {' '.join(each for each in told if each)}"
+    return str(reading.cut(text.strip(), 2 * reading.SHORT_CHARS))
 
 
-class RecordFailure(Arguments, frozen=True, kw_only=True):
-    feature: str
-    approach: Annotated[str, Meta(description="what was tried")]
-    why: Annotated[str, Meta(description="it failed")]
-    lesson: str = ""
-    task: str | None = None
+class Record(Arguments, frozen=True, kw_only=True):
+    kind: Literal[
+        "failure", "decision", "memory", "spike", "spike_end", "pattern", "docs", "actions", "estimate"
+    ]
+    fields: Annotated[
+        dict[str, Any],
+        Meta(
+            description="failure: feature, approach, why, lesson, task?; "
+            "decision: title, choice, context, alternatives[], consequences; memory: text, tags[]?; "
+            "spike: question, approach; spike_end: spike, result, viable, lessons?; "
+            "pattern: pattern, file, compliance 0-100; docs: library, content, release?, topic?; "
+            "actions: actions[{action, seconds, success, error}]; "
+            "estimate: feature, sessions, complexity 1-10, persona?"
+        ),
+    ]
 
 
 class Recorded(Reply, kw_only=True, omit_defaults=True):
+    """What it is known by; of an estimate what it comes to by earlier ones, of a spike what was like it."""
+
     id: str = ""
+    corrected: float | None = None
+    before: list[str] = field(default_factory=list)
 
 
-async def record(desk: Desk, asked: RecordFailure) -> Recorded:
-    names = ("feature", "approach", "why", "lesson", "task")
-    fields = {name: value for name in names if (value := getattr(asked, name))}
-    answer = await desk.line.ask("failure.record", fields)
-    return Recorded(next="claim: the next task, or go on", id=answer["id"])
+async def record(desk: Desk, asked: Record) -> Recorded:
+    answer = await desk.line.ask(VERBS[asked.kind], asked.fields)
+    recorded = Recorded(next="claim: the next task, or go on", id=answer.get("id", ""))
+    match asked.kind:
+        case "estimate":
+            recorded.corrected = answer["corrected"]
+            recorded.next = "go on; reckon with corrected, what earlier estimates came to"
+        case "spike":
+            about = [str(asked.fields.get(name, "")) for name in ("question", "approach")]
+            failures, spikes = await asyncio.gather(
+                alike(desk.line, *about), alike(desk.line, *about, source="spike")
+            )
+            recorded.before = [in_words(row) for row in (*failures, *spikes)]
+            recorded.next = "try it, then record: kind=spike_end"
+    return recorded
 
 
 def _words(text: str) -> list[str]:
@@ -109,9 +208,9 @@ def _words(text: str) -> list[str]:
 
 LEARNED = Tool(
     name="learned", takes=Learned, gives=Lessons, run=learned,
-    says="What others learned the hard way. Look before you try something.",
+    says="What others tried, decided and know. Look before you try something.",
 )  # fmt: skip
 RECORD = Tool(
-    name="record_failure", takes=RecordFailure, gives=Recorded, run=record, changes=True,
-    says="Keep what failed and why, so that nobody repeats it.",
+    name="record", takes=Record, gives=Recorded, run=record, changes=True,
+    says="Keep what others should know: failures, decisions, spikes and so on.",
 )  # fmt: skip

@@ -155,7 +155,7 @@ async def report(desk: Desk, said: Report) -> Reported:
                 raise InvalidCommand(why="A failure needs a note: say what went wrong.")
             fields = {"error": said.note, "retryable": not said.final}
             answer = await desk.tell("task.fail", said.task, fields, ends=True)
-            told = "record_failure: what others should know, then claim"
+            told = "record: kind=failure with what others should know, then claim"
             retry_at = answer.get("retry_at") or ""
             return Reported(next=told, task=answer["task"], status=answer["status"], retry_at=retry_at)
         case "release":

@@ -59,9 +59,9 @@ def test_who_tries_again_is_told_what_failed_before(site: Site, project: str) ->
             await call(client, "claim", wait_s=5)
             assert "note" in (await refused(client, "report", kind="fail"))["message"]
             failed = await call(client, "report", kind="fail", note="the coast has a gap")
-            assert (failed["status"], failed["next"].split(":")[0]) == ("failed", "record_failure")
+            assert (failed["status"], failed["next"].split(":")[0]) == ("failed", "record")
             lesson = {"feature": "map", "approach": "by hand", "why": "it leaks", "lesson": "close the coast"}
-            await call(client, "record_failure", task="t", **lesson)
+            await call(client, "record", kind="failure", fields={"task": "t", **lesson})
             again = await call(client, "claim", wait_s=10)
             told = " ".join(again["failed_before"])
             assert again["attempt"] == 2

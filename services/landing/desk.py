@@ -36,6 +36,9 @@ MAX_AGE_S = 0.8
 """How old what was gathered may be; with what it takes to answer that stays below a second."""
 
 READERS = 8
+TURNS = 64
+"""Projects share them; those of one project gather one after the other."""
+
 MAX_PROJECTS = 200
 MAX_LANDINGS = 2_000
 RECALL_TIMEOUT_S = 0.5
@@ -66,7 +69,7 @@ class LandingDesk:
         self._codec = Codec(EVENTS, upcast)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="landing")
         self._fleets: dict[str, _Kept] = {}
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns = [asyncio.Lock() for _ in range(TURNS)]
         self._landings: dict[bytes, _Kept] = {}
 
     def close(self) -> None:
@@ -111,20 +114,15 @@ class LandingDesk:
             return kept
         if params.min_position:
             await self._in_thread(self._reads.wait_for, params.min_position, params.wait_s)
-        turn = self._turns.setdefault(project, asyncio.Lock())
-        try:
-            async with turn:
-                kept = self._fleets.get(project)
-                if kept is not None and kept.is_good(params.min_position):
-                    return kept
-                since = monotonic()
-                known: Fleet = await self._in_thread(gathering.fleet, Present(self._reads), project)
-                kept = _Kept(known, max(known.position, params.min_position), since)
-                _keep(self._fleets, project, kept, MAX_PROJECTS)
+        async with self._turns[hash(project) % TURNS]:
+            kept = self._fleets.get(project)
+            if kept is not None and kept.is_good(params.min_position):
                 return kept
-        finally:
-            if not turn.locked():
-                self._turns.pop(project, None)
+            since = monotonic()
+            known: Fleet = await self._in_thread(gathering.fleet, Present(self._reads), project)
+            kept = _Kept(known, known.position, since)
+            _keep(self._fleets, project, kept, MAX_PROJECTS)
+            return kept
 
     async def _composed(self, known: Fleet, mine: Own, params: LandingParams) -> Landing:
         failures, remembered, missing = await self._alike(known, mine, params)

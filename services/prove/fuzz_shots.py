@@ -54,6 +54,10 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "agent.heartbeat": {},
     "agent.leave": {"reason": "done"},
     "agent.terminate": {"agent": "a1", "reason": "done"},
+    "session.start": {
+        "platform": "x", "role": "planner", "focus": "Act two", "task": "t-1", "parent": "n-1",
+    },
+    "session.end": {"session": "n-1", "reason": "done"},
     "persona.define": {"persona": "poet", "definition": "Rhymes.", "capabilities": ["verse"]},
     "task.enqueue": {"id": "t-1", **_FIELDS},
     "task.plan": {"tasks": [{"local": "a", "id": "t-1", **_FIELDS}]},
@@ -86,6 +90,28 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "retro.record": {
         "feature": "f", "surprises": "s", "would_change": "w", "new_patterns": "p", "spike_accuracy": 90,
     },
+    "memory.store": {
+        "text": "t", "kind": "fact", "importance": 0.5, "tags": ["x"], "visibility": "private", "task": "t-1",
+        "session": "n-1", "supersedes": ["m-1"],
+    },
+    "memory.use": {"uses": [{"memory": "m-1", "times": 2}]},
+    "memory.archive": {"memories": ["m-1"], "reason": "old"},
+    "memory.share": {"memory": "m-1", "to_agent": "a2", "to_project": "other"},
+    "spike.initiate": {"question": "q", "approach": "a", "task": "t-1"},
+    "spike.conclude": {"spike": "s-1", "result": "r", "viable": True, "lessons": "l", "minutes": 5.0},
+    "decision.record": {
+        "title": "t", "choice": "c", "context": "x", "alternatives": ["a"], "consequences": "y",
+        "supersedes": "d-1", "task": "t-1",
+    },
+    "pattern.define": {"pattern": "p1", "description": "d", "example": "e"},
+    "pattern.use": {"pattern": "p1", "file": "a.py", "compliance": 80, "note": "n", "task": "t-1"},
+    "complexity.snapshot": {
+        "files": [{"file": "a.py", "score": 1.5, "lines": 10, "functions": 2, "dependencies": 3}],
+    },
+    "docs.cache": {
+        "library": "l", "content": "c", "release": "1.0", "topic": "t", "source": "s", "days": 7.0,
+    },
+    "action.record": {"actions": [{"action": "pytest", "seconds": 1.5, "success": False, "error": "e"}]},
     "bookmark.set": {"bookmark": "here", "sequence": 1, "note": "n"},
     "bookmark.remove": {"bookmark": "here"},
     "project.fork": {"origin": "main", "sequence": 1, "reason": "why not"},

@@ -113,6 +113,41 @@ def test_over_http_it_is_told_now_and_as_of_a_point(site: Site, project: str) ->
         assert [row["task"] for row in told["claimable"]] == ["t1"]
 
 
+def test_each_is_told_what_is_for_it(site: Site, project: str) -> None:
+    async def story() -> None:
+        async def ask(actor: str, verb: str, **fields: Any) -> Any:
+            return await site.ask(project, verb, fields, actor)
+
+        for name, persona in (("a1", "plot"), ("a2", "plot"), ("a3", "map")):
+            await ask(name, "agent.spawn", persona=persona)
+        await ask("a1", "memory.store", text="I doubt the ending", visibility="private")
+        open_ = (await ask("a1", "spike.initiate", question="By turns?"))["id"]
+        closed = (await ask("a1", "spike.initiate", question="By letters?"))["id"]
+        await ask("a1", "spike.conclude", spike=closed, result="no", viable=False)
+        await ask("a1", "pattern.define", pattern="short", description="Ten pages")
+        for name, persona in (("for-plot", "plot"), ("for-map", "map"), ("for-all", None)):
+            await ask("op", "task.enqueue", id=name, title=name, **({"persona": persona} if persona else {}))
+        (lease,) = (await ask("a1", "task.claim", task="for-plot"))["tasks"]
+        offer = {"task": "for-plot", "fence": lease["fence"], "to_persona": "map", "reason": "night"}
+        await ask("a1", "handoff.initiate", **offer)
+        async with coord.connect(site.doors.nats_url, project=project, agent="op") as me:
+            here = (await me.command("decision.record", title="Voice", choice="First person")).position
+            mine = await me.landing(agent="a1", min_position=here)
+            theirs = await me.landing(agent="a3", min_position=here)
+        assert [row["text"] for row in mine["memories"]] == ["I doubt the ending"]
+        assert theirs["memories"] == []
+        assert (mine["handoffs"], [row["reason"] for row in theirs["handoffs"]]) == ([], ["night"])
+        assert "task for-plot from a1. night" in theirs["prompt"]
+        assert [row["task"] for row in mine["claimable"]] == ["for-all"]
+        assert [row["task"] for row in theirs["claimable"]] == ["for-map", "for-all"]
+        for told in (mine, theirs):
+            assert [row["spike"] for row in told["spikes"]] == [open_]
+            assert [row["pattern"] for row in told["patterns"]] == ["short"]
+            assert [row["title"] for row in told["decisions"]] == ["Voice"]
+
+    play(story())
+
+
 def test_what_is_kept_is_never_older_than_what_the_asker_knows(site: Site, project: str) -> None:
     async def story() -> None:
         async with coord.connect(site.doors.nats_url, project=project, agent="a1") as me:

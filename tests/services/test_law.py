@@ -21,6 +21,12 @@ from domain.agents import Heartbeat, SpawnAgent, TerminateAgent
 from domain.bookmarks import RemoveBookmark, SetBookmark
 from domain.errors import Rejection
 from domain.handoffs import AcceptHandoff, Baggage, CompleteHandoff, InitiateHandoff, RejectHandoff
+from domain.knowledge.actions import Action, RecordActions
+from domain.knowledge.complexity import Measured, SnapshotComplexity
+from domain.knowledge.decisions import RecordDecision
+from domain.knowledge.documentation import CacheDocumentation
+from domain.knowledge.patterns import DefinePattern, UsePattern
+from domain.knowledge.spikes import ConcludeSpike, InitiateSpike
 from domain.learning import CloseEstimate, RecordEstimate, RecordFailure, RecordRetrospective
 from domain.ledger import Ledger
 from domain.memory import ArchiveMemories, ShareMemory, StoreMemory, Used, UseMemories, Visibility
@@ -235,6 +241,25 @@ def remembered(chance: Chance) -> Asked:
     return chance.agent, command
 
 
+def known(chance: Chance) -> Asked:
+    """What is tried, decided, kept to, measured, looked up and done."""
+    book, file = chance.ledger.knowledge, chance.one("a.py", "b.py")
+    pattern = chance.one(*sorted(book.patterns), "p-none")
+    spike = chance.one(*book.spikes, "s-none")
+    command: Command = chance.one(
+        InitiateSpike(question=chance.text, approach=chance.text),
+        ConcludeSpike(spike=spike, result=chance.text, viable=chance.one(True, False)),
+        RecordDecision(title=chance.text, choice=chance.text),
+        RecordDecision(title="t", choice=chance.text, supersedes=chance.one(*sorted(book.decisions), None)),
+        DefinePattern(pattern=chance.one("p1", "p2"), description=chance.text),
+        UsePattern(pattern=pattern, file=file, compliance=chance.number(100)),
+        SnapshotComplexity(files=(Measured(file=file, score=float(chance.number(9))),)),
+        CacheDocumentation(library=chance.one("x", "y"), content=chance.text),
+        RecordActions(actions=(Action(action=chance.text), Action(action="y", seconds=0.5, success=False))),
+    )
+    return chance.agent, command
+
+
 def attended(chance: Chance) -> Asked:
     """Sessions begin, delegate and end."""
     if not chance.ledger.sessions or not chance.random.randrange(4):
@@ -261,7 +286,7 @@ def beat(chance: Chance) -> Asked:
 DEEDS: tuple[Callable[[Chance], Asked], ...] = (
     enqueued, enqueued, claimed, claimed, claimed, worked, worked, worked, worked, worked, offered,
     answered, answered, governed, governed, spawned, planned, imported, learned, remembered, remembered,
-    attended, attended, marked, beat, beat,
+    known, known, attended, attended, marked, beat, beat,
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from domain.catalog import EVENTS
+from domain.knowledge.patterns import DefinePattern, UsePattern
 from domain.learning import CloseEstimate, RecordEstimate
 from domain.memory import ArchiveMemories, ShareMemory, StoreMemory, Used, UseMemories
 from projections.catalog import PROJECTIONS
@@ -38,7 +39,7 @@ from tests.services.saga import Saga, random_saga
 
 DATA = Path(__file__).parent.parent / "data"
 MADE_AT = datetime(2026, 11, 21, tzinfo=UTC)
-SEED, LENGTH = 37, 600
+SEED, LENGTH = 43, 1_000
 VALUES: Sequence[Any] = (None, 1, 2.5, "x", [1], {"a": "ä"})
 TEXTS = ("x", "Wörter", "a longer text")
 
@@ -103,6 +104,8 @@ def _played() -> Saga:
     saga.staff("last")
     (estimate,) = saga.stories["last"].do("a1", RecordEstimate(feature="x", sessions=2, complexity=3))
     saga.do("last", "a1", CloseEstimate(estimate=estimate.entity, sessions=3))
+    saga.do("last", "a1", DefinePattern(pattern="short", description="x"))
+    saga.do("last", "a1", UsePattern(pattern="short", file="a.py", compliance=80))
     (fact,) = saga.stories["last"].do("a1", StoreMemory(text="x", visibility="private"))
     saga.do("last", "a1", UseMemories(uses=(Used(memory=fact.entity),)))
     saga.do("last", "a1", ShareMemory(memory=fact.entity, to_agent="a2"))

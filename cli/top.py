@@ -7,7 +7,7 @@ import click
 
 from cli.context import Context, pass_context
 
-VIEWS = ("fleet", "queue", "handoffs", "timeline", "learned")
+VIEWS = ("fleet", "queue", "handoffs", "timeline", "learned", "known")
 
 
 @click.command()
@@ -17,7 +17,7 @@ VIEWS = ("fleet", "queue", "handoffs", "timeline", "learned")
 @click.option("--until", metavar="POINT", help="Begin at this point of the past instead of live.")
 @pass_context
 def top(context: Context, view: str, until: str | None) -> None:
-    """Watch agents, tasks, handoffs, the timeline and what was learned, live, and step through the past.
+    """Watch agents, tasks, handoffs, the timeline and what is known, live, and step through the past.
 
     The arrows ← and → go back and on by an event and Space plays; ? tells what all keys do, q ends it.
 

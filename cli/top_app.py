@@ -25,9 +25,10 @@ _NOW = "now"
 _KINDS: dict[str, tuple[Kind, str]] = {
     "agents": ("agent", "agent"), "queue": ("task", "task"), "handoffs": ("handoff", "handoff"),
     "activity": ("event", "sequence"), "failures": ("failure", "failure"),
-    "estimates": ("estimate", "estimate"), "retros": ("retro", "retro"),
+    "estimates": ("estimate", "estimate"), "retros": ("retro", "retro"), "memories": ("memory", "memory"),
+    "decisions": ("decision", "decision"), "spikes": ("spike", "spike"), "patterns": ("pattern", "pattern"),
 }  # fmt: skip
-"""Of what a row of a view tells, and in which column it is named."""
+"""Of what a row of a view tells, and in which column it is named. Rows of others have no story."""
 
 
 class Top(Board):
@@ -132,7 +133,9 @@ class Top(Board):
     def action_ask(self, what: str) -> None:
         """Have something typed: a text to find, or a point to go to."""
         if what == _FIND and (self.trail or self.helping or not self.tab_shown.searched):
-            self.tell("The queue, the timeline and what was learned can be searched, as lists.")
+            self.tell(
+                "The queue, the timeline, what was learned and what is known can be searched, as lists."
+            )
             return
         self._asked = what
         ask = self.query_one("#ask", Input)
@@ -220,5 +223,7 @@ class Top(Board):
         """What a row tells of."""
         if isinstance(row, PageLine):
             return row.leads
+        if self.view_listed not in _KINDS:
+            return None
         kind, column = _KINDS[self.view_listed]
         return Subject(kind, str(row[column]))

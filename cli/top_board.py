@@ -327,7 +327,7 @@ class Board(App[None]):
         return Listing(
             rows=frame.rows,
             draw=lambda row, width: row_line(columns, row, scene, width),
-            key=lambda row: row[key],
+            key=lambda row: tuple(row[name] for name in key),
             first=frame.first,
             total=min(frame.total, MAX_OFFSET_ROWS),
             follows=self.tab_shown.newest_first,

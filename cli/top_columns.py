@@ -114,6 +114,10 @@ def _field(name: str) -> Cell:
     return lambda row, _: _shown(row[name])
 
 
+def _yes(name: str) -> Cell:
+    return lambda row, _: NOTHING if row[name] is None else "yes" if row[name] else "no"
+
+
 def _shown(value: Any) -> str:
     match value:
         case None | "" | [] | ():
@@ -303,10 +307,68 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         Column("by", _field("recorded_by"), width=10),
         Column("age", _age("recorded_at"), width=6, right=True),
     ),
+    "decisions": (
+        Column("about", _field("title"), share=2),
+        Column("choice", _field("choice"), share=3),
+        Column("because", _field("context"), share=3, wide=True),
+        Column("by", _field("decided_by"), width=10),
+        Column("age", _age("decided_at"), width=6, right=True),
+    ),
+    "memories": (
+        Column("text", _field("text"), share=1),
+        Column("kind", _field("kind"), width=8),
+        Column("importance", _field("importance"), width=10, right=True, wide=True),
+        Column("by", _field("agent"), width=10),
+        Column("age", _age("stored_at"), width=6, right=True),
+    ),
+    "spikes": (
+        Column("question", _field("question"), share=2),
+        Column("viable", _yes("viable"), width=6),
+        Column("result", _field("result"), share=2),
+        Column("lessons", _field("lessons"), share=2, wide=True),
+        Column("by", _field("initiated_by"), width=10),
+        Column("age", _age("initiated_at"), width=6, right=True),
+    ),
+    "patterns": (
+        Column("pattern", _field("pattern"), share=1),
+        Column("how it is done", _field("description"), share=3),
+        Column("kept to", _field("average_compliance"), width=8, right=True),
+        Column("uses", _field("uses"), width=5, right=True),
+    ),
+    "complexity": (
+        Column("file", _field("file"), share=1),
+        Column("score", _field("score"), width=9, right=True),
+        Column("growth", _field("growth"), width=9, right=True),
+        Column("lines", _field("lines"), width=7, right=True, wide=True),
+        Column("age", _age("measured_at"), width=6, right=True),
+    ),
+    "stale_documentation": (
+        Column("library", _field("library"), share=1),
+        Column("release", _field("release"), width=10),
+        Column("about", _field("topic"), share=1),
+        Column("stale for", _age("expires_at"), width=9, right=True),
+    ),
+    "factors": (
+        Column("by", _field("basis"), width=10),
+        Column("of", _field("of"), share=1),
+        Column("factor", _field("factor"), width=9, right=True),
+        Column("spread", _field("spread"), width=9, right=True),
+        Column("estimates", _field("estimates"), width=9, right=True),
+    ),
+    "plans": (
+        Column("plan", _field("plan"), share=1),
+        Column("planned", _field("planned"), width=7, right=True),
+        Column("added", _field("added"), width=5, right=True),
+        Column("done", _field("completed"), width=5, right=True),
+        Column("grew", _yes("scope_creep"), width=4),
+        Column("age", _age("made_at"), width=6, right=True),
+    ),
 }  # fmt: skip
 
-KEYS: Mapping[str, str] = {
-    "agents": "agent", "queue": "task", "handoffs": "handoff", "activity": "position",
-    "failures": "failure", "estimates": "estimate", "retros": "retro",
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "agents": ("agent",), "queue": ("task",), "handoffs": ("handoff",), "activity": ("position",),
+    "failures": ("failure",), "estimates": ("estimate",), "retros": ("retro",), "decisions": ("decision",),
+    "memories": ("memory",), "spikes": ("spike",), "patterns": ("pattern",), "complexity": ("file",),
+    "stale_documentation": ("library", "release", "topic"), "factors": ("basis", "of"), "plans": ("plan",),
 }  # fmt: skip
 """What tells the rows of a view apart."""

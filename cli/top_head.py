@@ -37,7 +37,7 @@ HELP = (
     ("g", "go to a point: #56, 1234, 5 minutes ago, a bookmark, …"),
     ("", ""),
     ("Lists", ""),
-    ("1 … 5 Tab", "fleet, queue, handoffs, timeline, learned"),
+    ("1 … 6 Tab", "fleet, queue, handoffs, timeline, learned, known"),
     ("underlined letters", "choose which rows are shown"),
     ("/", "only rows that contain a text, as you type"),
     ("↑ ↓ PgUp PgDn", "move; Ctrl+Home and Ctrl+End to the ends"),

@@ -234,5 +234,6 @@ def _by_status(look: Look, question: Question, held: Mapping[str, int]) -> _List
 
 def _params(question: Question) -> dict[str, Any]:
     choice = question.choice
-    chosen = {"status": choice.statuses, "event": choice.events, "text": question.text}
+    text = question.text if choice.searched else ""
+    chosen = {"status": choice.statuses, "event": choice.events, "text": text, **dict(choice.params)}
     return {name: value for name, value in chosen.items() if value}

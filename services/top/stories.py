@@ -22,11 +22,24 @@ MAX_EVENTS = 500
 MAX_BESIDE_ROWS = 100
 MAX_CAUSES = 12
 
-Kind = Literal["task", "agent", "handoff", "failure", "estimate", "retro", "event"]
+Kind = Literal[
+    "task",
+    "agent",
+    "handoff",
+    "failure",
+    "estimate",
+    "retro",
+    "event",
+    "memory",
+    "decision",
+    "spike",
+    "pattern",
+]
 
 VIEWS: dict[str, str] = {
     "task": "queue", "agent": "agents", "handoff": "handoffs",
-    "failure": "failures", "estimate": "estimates", "retro": "retros",
+    "failure": "failures", "estimate": "estimates", "retro": "retros", "memory": "memories",
+    "decision": "decisions", "spike": "spikes", "pattern": "patterns",
 }  # fmt: skip
 """Where the row of a thing is found."""
 

@@ -1,5 +1,7 @@
 """The tabs of `coordctl top` and the choices of rows in each: declared as data, read by `source`. Pure."""
 
+from typing import Any
+
 from msgspec import Struct
 
 from projections.outcomes import OUTCOMES, Outcome
@@ -11,8 +13,8 @@ COUNTED = {"agents": "agents", "queue": "tasks", "handoffs": "handoffs"}
 class Choice(Struct, frozen=True, kw_only=True):
     """Rows that a key chooses.
 
-    Rows of the first of the `statuses` are listed before those of the second, and so on; `events` are names.
-    Without either, all rows of the view are chosen.
+    Rows of the first of the `statuses` are listed before those of the second, and so on; `events` are names,
+    `params` other parameters of the view. Without any, all are chosen. Not every one is `searched`.
     """
 
     key: str
@@ -20,6 +22,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     view: str
     statuses: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
+    params: tuple[tuple[str, Any], ...] = ()
+    searched: bool = True
 
     @property
     def counted(self) -> str | None:
@@ -118,4 +122,20 @@ LEARNED = Tab(
     newest_first=True,
 )
 
-TABS = (FLEET, TASKS, HANDED, TIMELINE, LEARNED)
+KNOWN = Tab(
+    name="known",
+    title="Known",
+    choices=(
+        Choice(key="d", name="decisions", view="decisions", statuses=("holds",)),
+        Choice(key="m", name="memories", view="memories", statuses=("current",)),
+        Choice(key="s", name="spikes", view="spikes"),
+        Choice(key="p", name="patterns", view="patterns"),
+        Choice(key="c", name="complexity", view="complexity", params=(("warning", True),)),
+        Choice(key="t", name="stale", view="stale_documentation", searched=False),
+        Choice(key="f", name="factors", view="factors", searched=False),
+        Choice(key="l", name="plans", view="plans", searched=False),
+    ),
+    searched=True,
+)
+
+TABS = (FLEET, TASKS, HANDED, TIMELINE, LEARNED, KNOWN)

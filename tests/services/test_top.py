@@ -10,11 +10,12 @@ from domain.errors import CoordError
 from projections.catalog import PROJECTIONS
 from services.embedded import EmbeddedPostgres
 from services.log.event_log import EventLog
+from services.reading.learned import LEARNED as WORKED_OUT
 from services.reading.reads import shape
 from services.reading.replay import replay
 from services.top.source import Question, Source
 from services.top.stories import Subject
-from services.top.tabs import FLEET, HANDED, LEARNED, TABS, TASKS, TIMELINE, Choice
+from services.top.tabs import FLEET, HANDED, KNOWN, LEARNED, TABS, TASKS, TIMELINE, Choice, Tab
 from tests.conftest import temporary_database
 from tests.services.conftest import opened_log
 from tests.services.running import CODEC
@@ -54,6 +55,11 @@ def choice(tab: Any, name: str) -> Choice:
     return next(each for each in tab.choices if each.name == name)
 
 
+def listed(tab: Tab) -> list[Choice]:
+    """The choices of rows of a read model; of the others see the test of what is learned."""
+    return [each for each in tab.choices if each.view not in WORKED_OUT]
+
+
 def replayed(stage: Stage, sequence: int) -> dict[str, list[Any]]:
     """All rows right after an event, folded from the first one."""
     position = stage.log.at_sequence("main", sequence)
@@ -66,9 +72,9 @@ def test_lists_and_counts_of_the_past_are_those_of_a_replay(stage: Stage, source
     for sequence in (10, last // 2, last):
         rows = replayed(stage, sequence)
         for tab in TABS:
-            for each in tab.choices:
+            for each in listed(tab):
                 frame = source.frame(Question(choice=each, sequence=sequence))
-                asked = {"status": each.statuses, "event": each.events}
+                asked = {"status": each.statuses, "event": each.events, **dict(each.params)}
                 expected = shape(each.view, rows[each.view], {name: of for name, of in asked.items() if of})
                 if each.statuses:
                     expected.sort(key=lambda row, order=each.statuses: order.index(row["status"]))
@@ -82,10 +88,20 @@ def test_lists_and_counts_of_the_past_are_those_of_a_replay(stage: Stage, source
 def test_what_is_live_is_what_the_past_ends_with(stage: Stage, source: Source) -> None:
     last = stage.saga.last("main")
     for tab in TABS:
-        for each in tab.choices:
+        for each in listed(tab):
             now = source.frame(Question(choice=each))
             then = source.frame(Question(choice=each, sequence=last))
             assert (now.rows, now.counts, now.moment) == (then.rows, then.counts, then.moment)
+
+
+def test_what_is_worked_out_of_others_is_told_of_the_past(stage: Stage, source: Source) -> None:
+    for sequence in range(1, stage.saga.last("main") + 1, 9):
+        rows = source.frame(Question(choice=choice(KNOWN, "factors"), sequence=sequence)).rows
+        estimates = source.frame(Question(choice=choice(LEARNED, "estimates"), sequence=sequence))
+        told = rows[0] if rows else {"factor": None, "estimates": 0}
+        assert estimates.factor == {"factor": told["factor"], "estimates": told["estimates"]}
+    for each in KNOWN.choices:
+        assert source.frame(Question(choice=each, sequence=1, text="nothing like it")).rows == []
 
 
 @pytest.mark.parametrize("sequence", [None, 25])

@@ -67,7 +67,13 @@ def list_(context: Context, /, **params: Any) -> None:
 
 
 @action.command()
-@click.option("--by", type=click.Choice(["agent", "action"]), default="agent", show_default=True)
+@click.option(
+    "--by",
+    type=click.Choice(["agent", "action"]),
+    default="agent",
+    show_default=True,
+    help="Of whom or of what.",
+)
 @click.option("--within", type=DURATION, default="1d", show_default=True, help="Only what was told since.")
 @paged
 @pass_context

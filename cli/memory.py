@@ -28,9 +28,7 @@ def memory() -> None:
 @click.option("--tag", "tags", type=KEY, multiple=True, help="A word to find it by; repeatable.")
 @click.option("--task", type=TASK, help="The task it comes from.")
 @click.option("--session", type=KEY, help="The session it comes from.")
-@click.option(
-    "--visibility", type=click.Choice(VISIBILITIES), help="Who recalls it; project if not given."
-)
+@click.option("--visibility", type=click.Choice(VISIBILITIES), help="Who recalls it; project if not given.")
 @click.option("--supersedes", type=KEY, multiple=True, help="A memory whose place it takes; repeatable.")
 @acting
 @pass_context

@@ -16,7 +16,7 @@ demo: $(VENV)/installed ## run a fleet of agents through a whole plan, and prove
 	@$(BIN)/coordctl demo
 
 test: $(VENV)/developing ## run all tests
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -r s
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -r fEs
 
 check: $(VENV)/developing ## lint, check the format, the types and the direction of imports
 	@$(BIN)/ruff check

@@ -67,9 +67,7 @@ class Unavailable(CoordError):
 
 class InternalError(CoordError):
     code = "internal_error"
-    says = (
-        "coordctl has a fault: {verb} failed with {kind}. Nothing was changed; the log tells more."
-    )
+    says = "coordctl has a fault: {verb} failed with {kind}. Nothing was changed; the log tells more."
 
 
 class TimedOut(CoordError):

@@ -133,9 +133,17 @@ def _gateway(own: str) -> Permissions:
     """
     asks = [f"$JS.API.STREAM.{what}.{_STREAM}" for what in ("INFO", "MSG.GET")]
     return Permissions(
-        publish=Subjects([
-            COMMAND_SUBJECTS, MAPPED_SUBJECTS, VIEW_SUBJECTS, SEARCHES, REPORTS, INBOXES, *asks,
-        ]),
+        publish=Subjects(
+            [
+                COMMAND_SUBJECTS,
+                MAPPED_SUBJECTS,
+                VIEW_SUBJECTS,
+                SEARCHES,
+                REPORTS,
+                INBOXES,
+                *asks,
+            ]
+        ),
         subscribe=Subjects([VIEW_SUBJECTS, *_asked("gateway"), EVENTS, INBOXES, own]),
     )
 

@@ -53,6 +53,7 @@ class SessionParams(Page, frozen=True, kw_only=True):
 
 
 class DelegationParams(Page, frozen=True, kw_only=True):
+    entity: str | None = None
     session: str | None = None
     task: str | None = None
 
@@ -128,4 +129,5 @@ DELEGATIONS_VIEW = View(
     projection=DELEGATIONS,
     params=DelegationParams,
     order=("sequence", "task"),
+    compares={"entity": ("task",)},
 )

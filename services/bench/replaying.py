@@ -42,6 +42,9 @@ SEED = 1
 
 VIEW_ROUNDS = 20
 ENTITY_ROUNDS = 60
+TRIAL_PART = 5
+"""In a history that is too short to say much, so many times fewer are asked for."""
+
 DIFFS = 10
 DIFF_ROWS = 100
 FORKS = 5
@@ -69,6 +72,7 @@ async def measure(system: System, events: int, note: Callable[[str], None]) -> A
     """
     collect_seldom()
     codec, patience_s = Codec(EVENTS, upcast), SETTLE_TIMEOUT_S + events / SLOWEST_EVENTS_PER_S
+    part = 1 if events >= QUICK_EVENTS else TRIAL_PART
     with _opened(system) as log:
         note(f"a history of {events:,} events, made and projected")
         async for figure in _history(system, log, codec, events, patience_s):
@@ -76,12 +80,12 @@ async def measure(system: System, events: int, note: Callable[[str], None]) -> A
         with connected(system.database_url) as connection:
             traveller = Traveller(log, codec, connection, PROJECT, Random(SEED))  # noqa: S311  # the same again
             note("views at random instants")
-            views = traveller.views(VIEW_ROUNDS)
+            views = traveller.views(VIEW_ROUNDS // part)
             p95_ms = 400 if events <= FULL_EVENTS else 1_000
             for figure in _asked("any view at a random instant", traveller, views, p50_ms=150, p95_ms=p95_ms):
                 yield figure
             note("entities at random instants")
-            entities = traveller.entities(ENTITY_ROUNDS)
+            entities = traveller.entities(ENTITY_ROUNDS // part)
             for figure in _asked("one entity at a random instant", traveller, entities, p50_ms=20):
                 yield figure
             note("diffs of random instants")

@@ -12,10 +12,18 @@ from random import Random
 from domain.agents import SpawnAgent, TerminateAgent
 from domain.bookmarks import SetBookmark
 from domain.handoffs import AcceptHandoff, Baggage, HandoffInitiated, InitiateHandoff, RejectHandoff
+from domain.knowledge.actions import Action, RecordActions
+from domain.knowledge.complexity import Measured, SnapshotComplexity
+from domain.knowledge.decisions import RecordDecision
+from domain.knowledge.documentation import CacheDocumentation
+from domain.knowledge.patterns import DefinePattern, UsePattern
+from domain.knowledge.spikes import ConcludeSpike, InitiateSpike
 from domain.learning import CloseEstimate, RecordEstimate, RecordFailure, RecordRetrospective
 from domain.ledger import Ledger
+from domain.memory import StoreMemory
 from domain.messages import Command, Event
 from domain.personas import BUILT_IN, DefinePersona
+from domain.sessions import StartSession
 from domain.settings import SetSetting
 from domain.tasks.commands import (
     CancelTask,
@@ -43,6 +51,11 @@ MAX_LETTERS = 10
 
 FAILING, RELEASING, OFFERING = 0.01, 0.004, 0.008
 """How likely it is that a turn of work ends so; it takes five or six turns to complete a task."""
+
+KNOWING = 0.08
+"""Below this chance, and above that of closing an estimate, a completed task leaves something to know."""
+
+PATTERN = "short-chapters"
 
 VERBS = ("Outline", "Draft", "Revise", "Check", "Describe", "Date", "Shorten", "Research")
 THINGS = ("the harbour", "the archive", "act two", "the prophecy", "the salt routes", "the warden's motive")
@@ -134,6 +147,25 @@ class World:
             yield RecordRetrospective(
                 feature="a plan that is done", surprises=self._random.choice(NOTES), spike_accuracy=70
             )
+        elif chance < KNOWING:
+            yield self._known(event.task)
+
+    def _known(self, task: str) -> Command:
+        """Something that others should know."""
+        random = self._random
+        note, spike = random.choice(NOTES), next(iter(self._ledger.knowledge.spikes), None)
+        file = f"chapter-{random.randrange(40)}.md"
+        return random.choice((
+            StoreMemory(text=note, importance=random.random(), task=task),
+            RecordDecision(title="the order of the chapters", choice=note, task=task),
+            UsePattern(pattern=PATTERN, file=file, compliance=random.randrange(101)),
+            SnapshotComplexity(files=(Measured(file=file, score=random.uniform(1, 50)),)),
+            CacheDocumentation(library=random.choice(THINGS), content=note),
+            RecordActions(actions=(Action(action="read", seconds=random.uniform(1, 60), task=task),)),
+            ConcludeSpike(spike=spike, result=note, viable=random.random() < 0.5)
+            if spike
+            else InitiateSpike(question="does it hold when it is told by turns?", task=task),
+        ))  # fmt: skip
 
     def planning(self, number: int, now: datetime) -> Iterator[Command]:
         """A plan of 10 to 30 tasks, each after up to three of those before it; now and then a late task."""
@@ -141,7 +173,8 @@ class World:
             sessions = self._random.randrange(1, 20) / 2
             yield RecordEstimate(feature=f"plan {number}", sessions=sessions, complexity=5)
         size = self._random.randrange(10, 31)
-        yield EnqueuePlan(tasks=tuple(self._planned(number, place) for place in range(size)))
+        tasks = tuple(self._planned(number, place) for place in range(size))
+        yield EnqueuePlan(tasks=tasks, session=next(iter(self._ledger.sessions), None))
         if self._random.random() < 0.2:
             later = now + timedelta(seconds=self._random.randrange(86_400))
             yield EnqueueTask(title=f"Look back on plan {number}", run_after=later, retry=RETRY)
@@ -225,6 +258,8 @@ def opening(agents: int) -> tuple[Command, ...]:
         SetSetting(key="max_agents", value=agents),
         SetSetting(key="default_lease_s", value=float(LEASE_S)),
         SetSetting(key="stale_after_s", value=float(STALE_AFTER_S)),
+        DefinePattern(pattern=PATTERN, description="Ten pages at most, and a question at the end."),
+        StartSession(role="planner", focus="the whole book"),
         DefinePersona(
             persona="poet", definition="Writes the songs that people sing.", capabilities=("verse",)
         ),

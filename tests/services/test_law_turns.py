@@ -182,7 +182,7 @@ def random_histories(examples: int, length: st.SearchStrategy[int]) -> Callable[
     return lambda test: set_up(given_it(test))
 
 
-@random_histories(6, st.integers(30, 120))
+@random_histories(3, st.integers(30, 120))
 def test_the_past_is_the_same_by_whatever_way(
     log: EventLog, url: str, random: Random, length: int, values: list[Any], texts: list[str]
 ) -> None:

@@ -31,7 +31,7 @@ def test_a_process_of_its_own_serves_a_worker_and_leaves_in_order(
     async def story() -> None:
         await site.ask(project, "task.enqueue", {"id": "t", "title": "Write act one"})
         async with site.over_stdio(project, "w1", "--persona", "writing", mode=mode) as client:
-            assert [tool.name for tool in (await client.list_tools()).tools][:2] == ["claim", "report"]
+            assert [tool.name for tool in (await client.list_tools()).tools][:2] == ["begin", "claim"]
             assert (await call(client, "claim", wait_s=10))["task"] == "t"
             assert (await text_of(client, "coord://agent/w1"))["persona"] == "writing"
         async with site.inside(project, "p1", "planner") as client:

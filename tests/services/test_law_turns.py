@@ -132,7 +132,8 @@ class Trial:
     def _some_keys(self, rows: Rows, projection: Projection[Any], project: str) -> list[Key]:
         """Some that there are, and one that there is not."""
         known = [key for key in rows if self.random.random() < 0.2]
-        none: Key = (project, *(0 if name == "position" else "none" for name in projection.key))
+        types = {column.name: column.type for column in projection.columns}
+        none: Key = (project, *(0 if types[name] == "bigint" else "none" for name in projection.key))
         return [*known, none]
 
     def _asked(self, view: str) -> dict[str, Any]:

@@ -99,9 +99,10 @@ def test_all_that_travels_is_as_the_schemas_say(shell: Shell) -> None:
         async with connected(shell.system, operator_seed(shell.system), "boss") as client:
             traffic = Traffic(client, shell.project)
             await traffic.listen()
-            await everything(traffic)
+            session = await everything(traffic)
+            among = {"task": {"task": "t1"}, "session_audit": session, "session_history": session}
             for view in view_names():
-                await traffic.read(view, **({"task": "t1"} if view == "task" else {}))
+                await traffic.read(view, **among.get(view, {}))
             await mistakes(traffic)
             fork = f"{shell.project[:20]}-fork"
             await traffic.command("project.fork", {"origin": shell.project, "sequence": 3}, project=fork)
@@ -144,7 +145,7 @@ async def mistakes(traffic: Traffic) -> None:
         assert (await traffic.read(view))["error"]["code"] == code
 
 
-async def everything(traffic: Traffic) -> None:
+async def everything(traffic: Traffic) -> dict[str, str]:
     """Every command but those that turn a project, carried out."""
 
     async def ask(verb: str, actor: str = "boss", **fields: Any) -> Any:
@@ -214,9 +215,13 @@ async def everything(traffic: Traffic) -> None:
     await ask("memory.use", "w1", uses=[{"memory": newer, "times": 2}])
     await ask("memory.share", "w2", memory=newer, to_project="elsewhere")
     await ask("memory.archive", "w2", memories=[newer], reason="known by now")
+    session = (await ask("session.start", "w1", role="planner", focus="a poem"))["id"]
+    await ask("task.enqueue", "w1", id="t3", title="T3", session=session)
+    await ask("session.end", "w1", session=session)
     await ask("agent.leave", "w2", reason="enough")
     await ask("agent.spawn", agent="w3", persona="poet")
     await ask("agent.terminate", agent="w3", reason="enough")
+    return {"session": session}
 
 
 OPEN = [{"id": "new", "title": "New"}]

@@ -188,7 +188,7 @@ TestEverything.settings = settings(
 
 def test_every_verb_is_asked_and_done_in_thousands_of_steps() -> None:
     assert ANY.keys() == COMMANDS.keys()
-    fleet, random = Everything(), Random(4)
+    fleet, random = Everything(), Random(1)
     fleet.a_fleet_with_some_work([{}] * 5)
     for _ in range(LONG_RUN_STEPS):
         fleet.step(random)

@@ -78,7 +78,7 @@ def recall(context: Context, /, since: datetime | None, **params: Any) -> None:
 
     Each line says which way it was found. Names and error codes are found as they are written.
 
-    For example: coordctl memory recall "who leads the ship" --as-of "2 days ago"
+    For example: coordctl memory recall "what is the captain called" --as-of "2 days ago"
     """
     from cli.recalling import print_hits
     from cli.recalling import recall as search

@@ -112,8 +112,8 @@ def _fields(row: Item, subject: Subject, width: int, entity: Subject | None = No
             for place, each in enumerate(value):
                 yield _field("" if place else name, each, longest), Subject("task", each)
             continue
-        kind = _LEADS.get(name)
-        leads = Subject(kind, value) if kind and isinstance(value, str) else None  # type: ignore[arg-type]
+        kind: Any = _LEADS.get(name)  # one of the kinds that have a page
+        leads = Subject(kind, value) if kind and isinstance(value, str) else None
         leads = entity if name == "entity" else None if leads == subject else leads
         for place, part in enumerate(_parts(value, max(width - longest - 2, 20))):
             yield _field("" if place else name, part, longest), None if place else leads

@@ -103,9 +103,8 @@ class ViewDoor:
                 return
             reply = await loop.run_in_executor(self._readers, self._read, project, view, params)
         except CoordError as error:
-            unknown = isinstance(
-                error, UnknownView
-            )  # its name must not become a label: anyone could fill memory
+            # The name of an unknown view must not become a label: anyone could fill memory.
+            unknown = isinstance(error, UnknownView)
             await self._refuse(message, error, UNREADABLE if unknown else label)
             return
         except Exception as error:

@@ -101,7 +101,7 @@ class Endpoint:
         headers = {"Content-Type": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        request = urllib.request.Request(self._url, body, headers)  # noqa: S310  # the operator's own address
+        request = urllib.request.Request(self._url, body, headers)  # noqa: S310  # the operator names it  # the operator's own address
         try:
             with urllib.request.urlopen(request, timeout=ENDPOINT_TIMEOUT_S) as response:  # noqa: S310
                 answer = json.loads(response.read(MAX_ENDPOINT_BYTES))

@@ -282,6 +282,8 @@ def _by_meaning(
         )
         for owner, source, where in _branches(scope, "v", "{} v")
     ]  # fmt: skip
+    if not branches:
+        return []
     statement = SQL(
         "SELECT f.owner, t.source, t.entity, -f.far FROM ({}) f JOIN coord.recall_texts t"
         " USING (project, sequence) WHERE -f.far >= {} ORDER BY f.far, t.position DESC LIMIT {}"
@@ -296,6 +298,8 @@ def _latest(connection: Connection, scope: Scope, limit: int) -> list[Candidate]
             " ORDER BY t.position DESC LIMIT {})").format(owner, SQL(source), where, Literal(limit))
         for owner, source, where in _branches(scope, "t", "coord.recall_texts t")
     ]  # fmt: skip
+    if not branches:
+        return []
     statement = SQL("SELECT owner, source, entity FROM ({}) f ORDER BY position DESC LIMIT {}").format(
         SQL(" UNION ALL ").join(branches), Literal(limit)
     )
@@ -319,6 +323,8 @@ def _by_text(connection: Connection, scope: Scope, text: str) -> list[Candidate]
         )
         for owner, source, where in _branches(scope, "t", "coord.recall_texts t", others=False)
     ]  # fmt: skip
+    if not branches:
+        return []
     statement = SQL(
         "SELECT owner, source, entity, cardinality(terms),"
         " ARRAY(SELECT unnest(terms) INTERSECT SELECT unnest({})) FROM ({}) f ORDER BY position DESC"
@@ -360,7 +366,7 @@ def _branches(
 ) -> Iterator[tuple[Composable, Any, Composed]]:
     """Where to look: each segment of the project's history, and what other projects share with it.
 
-    Gives whose the records are, the relation, and the condition.
+    Gives whose the records are, the relation, and the condition; nothing of a project before its first event.
     """
     joined, conditions = _conditions(scope, name)
     for segment in scope.segments:

@@ -67,7 +67,7 @@ def open_tab(browser: Browser) -> Iterator[Open]:
     tabs: list[Tab] = []
 
     def opened(web: Web, role: Role = "operator", actor: str = "operator", **options: object) -> Tab:
-        context = browser.new_context(**{"viewport": SIZE, **options})  # type: ignore[arg-type]
+        context = browser.new_context(**{"viewport": SIZE, **options})  # type: ignore[arg-type]  # any option
         tab = Tab(context, f"http://127.0.0.1:{web.port}", web.project)
         tabs.append(tab)
         shown = web.operator if role == "operator" else web.token(actor, role)

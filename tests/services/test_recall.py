@@ -131,6 +131,12 @@ def test_what_was_superseded_is_found_only_as_of_then(memories: Memories) -> Non
     assert memories.ids(text="what is the captain called", as_of=then, least=0.1) == [old]
 
 
+def test_before_a_projects_first_event_nothing_was_known(memories: Memories) -> None:
+    memories.store("The captain is called Berta")
+    for asked in ({"text": "captain"}, {"text": "captain", "source": "failure"}, {"source": "failure"}):
+        assert memories.ids(**asked, as_of="#0") == []
+
+
 def test_what_was_archived_is_not_lost(memories: Memories) -> None:
     memory = memories.store("The lighthouse is out of order")
     memories.ask("memory.archive", {"memories": [memory], "reason": "repaired"})

@@ -88,7 +88,7 @@ def test_over_mcp_a_planner_begins_delegates_and_audits(site: Site, project: str
 def test_over_http_it_is_told_now_and_as_of_a_point(site: Site, project: str) -> None:
     def read(view: str, **params: Any) -> Any:
         url = f"{site.url.removesuffix('/mcp')}/api/{project}/{view}?{urlencode(params)}"
-        asked = Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310  # our own gateway
+        asked = Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310  # the test's own gateway  # our own gateway
         with urlopen(asked, timeout=20) as answer:  # noqa: S310
             return json.load(answer)
 

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,18 @@ async def everything(traffic: Traffic) -> dict[str, str]:
     await ask("task.cancel", task="t2", reason="no use")
     many = (await ask("task.claim", "w2", count=2))["tasks"]
     await ask("task.complete_many", "w2", tasks=[{"task": t["task"], "fence": t["fence"]} for t in many])
+    await knowing(ask)
+    session = (await ask("session.start", "w1", role="planner", focus="a poem"))["id"]
+    await ask("task.enqueue", "w1", id="t3", title="T3", session=session)
+    await ask("session.end", "w1", session=session)
+    await ask("agent.leave", "w2", reason="enough")
+    await ask("agent.spawn", agent="w3", persona="poet")
+    await ask("agent.terminate", agent="w3", reason="enough")
+    return {"session": session}
+
+
+async def knowing(ask: Callable[..., Awaitable[Any]]) -> None:
+    """Every command about what is learned and known."""
     await ask(
         "failure.record", "w2", feature="poem", approach="by ear", why="deaf", lesson="count", task="t2"
     )
@@ -215,13 +227,6 @@ async def everything(traffic: Traffic) -> dict[str, str]:
     await ask("memory.use", "w1", uses=[{"memory": newer, "times": 2}])
     await ask("memory.share", "w2", memory=newer, to_project="elsewhere")
     await ask("memory.archive", "w2", memories=[newer], reason="known by now")
-    session = (await ask("session.start", "w1", role="planner", focus="a poem"))["id"]
-    await ask("task.enqueue", "w1", id="t3", title="T3", session=session)
-    await ask("session.end", "w1", session=session)
-    await ask("agent.leave", "w2", reason="enough")
-    await ask("agent.spawn", agent="w3", persona="poet")
-    await ask("agent.terminate", agent="w3", reason="enough")
-    return {"session": session}
 
 
 OPEN = [{"id": "new", "title": "New"}]

@@ -13,13 +13,10 @@ from typing import Any, Self
 
 import msgspec
 import psycopg
-from msgspec import Struct
 from psycopg.errors import UndefinedTable
-from psycopg.sql import SQL, Composable, Composed, Literal
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from domain.errors import CoordError
-from domain.lineage import Segments
 from domain.memory import strength
 from projections.memory import MemoryRow
 from services.errors import BadInput, Unavailable
@@ -35,20 +32,16 @@ from services.reading.travel import Travel
 from services.recall import tables
 from services.recall.embedder import Embedder
 from services.recall.params import VIEW, RecallHit, RecallParams
+from services.recall.paths import Candidate, Candidates, Meant, Scope, by_meaning, by_text, latest
 from services.recall.sources import BY_NAME, CODE, SOURCES
 from services.recall.states import States
-from services.recall.words import hashed, terms, weights
 
 POOL_CONNECTIONS = 4
 TIMEOUT_S = 5.0
-TEXT_LEAST = 0.4
-"""The share of what was looked for from which on a text tells of it."""
-
 MORE_CANDIDATES = 10
 """So many more than are wanted are looked at first: most are as asked."""
 
 MAX_CANDIDATES = 10_000
-MAX_RANKED_TEXTS = 5_000
 _CURRENT = ("current",)
 _SEARCH_SESSION = """
 SET timezone = 'UTC';
@@ -56,38 +49,6 @@ SET statement_timeout = '5s';
 SET jit = off;
 SET hnsw.iterative_scan = strict_order
 """
-
-
-class Candidate(Struct, frozen=True, kw_only=True):
-    """A record that was found: whose it is here, and where its text stands."""
-
-    owner: str
-    source: str
-    entity: str
-    score: float
-    exact: bool = False
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        return self.owner, self.source, self.entity
-
-
-class Scope(Struct, frozen=True, kw_only=True):
-    """What can be found: a project's events of these segments, and what others share, up to a position."""
-
-    project: str
-    segments: Segments
-    position: int | None
-    params: RecallParams
-    meant: "Meant | None"
-
-
-class Meant(Struct, frozen=True):
-    """A text as a model's vector, and the likeness from which on others mean the same."""
-
-    model: str
-    vector: str
-    least: float
 
 
 class _ReadConnection(ImpatientConnection[Any]):
@@ -153,7 +114,7 @@ class Search:
             travel = Travel(self._log, self._codec, connection)
             return resolve(parse_point(as_of), self._log, travel, project, datetime.now(UTC))
 
-    def _meant(self, params: RecallParams) -> "Meant | None":
+    def _meant(self, params: RecallParams) -> Meant | None:
         """What the text means, if that is asked for; None also if there is no embedder to tell."""
         if params.text is None or params.by == "text":
             return None
@@ -173,7 +134,7 @@ class Search:
         project: str,
         position: int | None,
         params: RecallParams,
-        meant: "Meant | None",
+        meant: Meant | None,
     ) -> Scope:
         lineage = read_lineage(
             project, lambda stream: connection.execute(READ_MARKS, {"stream": stream}).fetchall()
@@ -196,17 +157,17 @@ class Search:
                 if len(told) >= params.limit:
                     return
 
-    def _paths(self, connection: Connection, scope: Scope) -> Iterator[tuple[Any, "Candidates"]]:
+    def _paths(self, connection: Connection, scope: Scope) -> Iterator[tuple[Any, Candidates]]:
         text, by, meant = scope.params.text, scope.params.by, scope.meant
         if text is None:
-            yield "time", lambda limit: _latest(connection, scope, limit)
+            yield "time", lambda limit: latest(connection, scope, limit)
             return
         written: list[Candidate] = []
         if by != "meaning":
-            written = _by_text(connection, scope, text)
+            written = by_text(connection, scope, text)
             yield "text", lambda limit: [each for each in written if each.exact][:limit]
         if meant is not None and (model := tables.model_of(connection, meant.model)) is not None:
-            yield "meaning", lambda limit: _by_meaning(connection, scope, model, meant, limit)
+            yield "meaning", lambda limit: by_meaning(connection, scope, model, meant, limit)
         yield "text", lambda limit: written[:limit]
 
     @contextmanager
@@ -220,10 +181,6 @@ class Search:
             raise Unavailable(what="The search", why="its tables are not there yet") from error
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed) as error:
             raise Unavailable(what="The database", why=" ".join(str(error).split())) from error
-
-
-Candidates = Callable[[int], Sequence[Candidate]]
-"""The best so many that a path finds."""
 
 
 def _passing(scope: Scope, states: States, candidates: Candidates) -> Iterator[tuple[Candidate, Any]]:
@@ -268,139 +225,6 @@ def _hit(by: Any, candidate: Candidate, row: Any, states: States) -> RecallHit:
         strength=left,
         row=data_of(row),
     )
-
-
-def _by_meaning(
-    connection: Connection, scope: Scope, model: tables.Model, meant: Meant, limit: int
-) -> list[Candidate]:
-    """The nearest, exactly, but for projects that have an approximate index."""
-    near = SQL("v.vector <#> {}::halfvec").format(Literal(meant.vector))
-    branches = [
-        SQL("(SELECT {owner} AS owner, v.project, v.sequence, {near} AS far FROM {source} WHERE {where}"
-            " ORDER BY {near} LIMIT {limit})").format(
-            owner=owner, near=near, source=SQL(source).format(model.table), where=where, limit=Literal(limit)
-        )
-        for owner, source, where in _branches(scope, "v", "{} v")
-    ]  # fmt: skip
-    if not branches:
-        return []
-    statement = SQL(
-        "SELECT f.owner, t.source, t.entity, -f.far FROM ({}) f JOIN coord.recall_texts t"
-        " USING (project, sequence) WHERE -f.far >= {} ORDER BY f.far, t.position DESC LIMIT {}"
-    ).format(SQL(" UNION ALL ").join(branches), Literal(meant.least), Literal(limit))
-    rows = connection.execute(statement)
-    return [Candidate(owner=o, source=s, entity=e, score=score) for o, s, e, score in rows]
-
-
-def _latest(connection: Connection, scope: Scope, limit: int) -> list[Candidate]:
-    branches = [
-        SQL("(SELECT {} AS owner, t.source, t.entity, t.position FROM {} WHERE {}"
-            " ORDER BY t.position DESC LIMIT {})").format(owner, SQL(source), where, Literal(limit))
-        for owner, source, where in _branches(scope, "t", "coord.recall_texts t")
-    ]  # fmt: skip
-    if not branches:
-        return []
-    statement = SQL("SELECT owner, source, entity FROM ({}) f ORDER BY position DESC LIMIT {}").format(
-        SQL(" UNION ALL ").join(branches), Literal(limit)
-    )
-    return [Candidate(owner=o, source=s, entity=e, score=1.0) for o, s, e in connection.execute(statement)]
-
-
-def _by_text(connection: Connection, scope: Scope, text: str) -> list[Candidate]:
-    """Texts that have any of the words, those first that have most of what was looked for."""
-    asked = terms(text)
-    if not asked.all:
-        return []
-    streams = dict.fromkeys([scope.project, *(segment.stream for segment in scope.segments)])
-    numbers: dict[int, str] = {}
-    for stream in streams:
-        numbers |= hashed(stream, asked.all)
-    words = SQL("{}::bigint[]").format(Literal(list(numbers)))
-    branches = [
-        SQL("(SELECT {owner} AS owner, t.source, t.entity, t.position, t.terms FROM {source} WHERE {where}"
-            " AND t.terms && {words} ORDER BY t.position DESC LIMIT {limit})").format(
-            owner=owner, source=SQL(source), where=where, words=words, limit=Literal(MAX_RANKED_TEXTS)
-        )
-        for owner, source, where in _branches(scope, "t", "coord.recall_texts t", others=False)
-    ]  # fmt: skip
-    if not branches:
-        return []
-    statement = SQL(
-        "SELECT owner, source, entity, cardinality(terms),"
-        " ARRAY(SELECT unnest(terms) INTERSECT SELECT unnest({})) FROM ({}) f ORDER BY position DESC"
-    ).format(words, SQL(" UNION ALL ").join(branches))
-    rows = connection.execute(statement).fetchall()
-    if not rows:
-        return []
-    matched = [{numbers[number] for number in found} for *_, found in rows]
-    having: dict[str, int] = {}
-    for words_of in matched:
-        for word in words_of:
-            having[word] = having.get(word, 0) + 1
-    says = weights(asked.all, _texts(connection, scope), having)
-    wanted = sum(says.values())
-    ranked = []
-    for (owner, source, entity, size, _), words_of in zip(rows, matched, strict=True):
-        exact = bool(words_of & asked.whole)
-        score = sum(says[word] for word in words_of) / wanted
-        if exact or score >= TEXT_LEAST:
-            found = Candidate(owner=owner, source=source, entity=entity, score=score, exact=exact)
-            ranked.append((-score, size, found))
-    return [found for *_, found in sorted(ranked, key=lambda each: each[:2])]
-
-
-def _texts(connection: Connection, scope: Scope) -> int:
-    """How many texts the project has."""
-    counts = SQL(" + ").join(
-        SQL(
-            "(SELECT count(*) FROM coord.recall_texts WHERE project = {} AND sequence BETWEEN {} AND {})"
-        ).format(Literal(each.stream), Literal(each.first), Literal(each.last))
-        for each in scope.segments
-    )
-    found = connection.execute(SQL("SELECT {}").format(counts)).fetchone() if scope.segments else None
-    return int(found[0]) if found else 0
-
-
-def _branches(
-    scope: Scope, name: str, source: str, *, others: bool = True
-) -> Iterator[tuple[Composable, Any, Composed]]:
-    """Where to look: each segment of the project's history, and what other projects share with it.
-
-    Gives whose the records are, the relation, and the condition; nothing of a project before its first event.
-    """
-    joined, conditions = _conditions(scope, name)
-    for segment in scope.segments:
-        where = SQL("{n}.project = {} AND {n}.sequence BETWEEN {} AND {}").format(
-            Literal(segment.stream), Literal(segment.first), Literal(segment.last), n=SQL(name)
-        )
-        yield Literal(scope.project), source + joined, SQL(" AND ").join([where, *conditions])
-    if not others or "memory" not in (scope.params.source or ("memory",)):
-        return
-    shared = SQL("s.to_project IN ({}, {}) AND s.owner <> {}").format(
-        Literal(scope.project), Literal(tables.ALL_PROJECTS), Literal(scope.project)
-    )
-    if scope.position is not None:
-        shared += SQL(" AND s.position <= {}").format(Literal(scope.position))
-    relation = f"{source} JOIN coord.recall_shares s USING (project, sequence){joined}"
-    yield SQL("s.owner"), relation, SQL(" AND ").join([shared, *conditions])
-
-
-def _conditions(scope: Scope, name: str) -> tuple[str, list[Composable]]:
-    """What the parameters ask of a record; the texts are joined only if that is in them alone."""
-    params, conditions = scope.params, list[Composable]()
-    if params.source:
-        conditions.append(SQL("{}.source = ANY({})").format(SQL(name), Literal(list(params.source))))
-    own = [
-        (params.kind, SQL("k.kind = ANY({})"), list(params.kind)),
-        (params.tag, SQL("k.tags && {}::text[]"), list(params.tag)),
-        (params.agent, SQL("k.agent = {}"), params.agent),
-        (params.since, SQL("k.at >= {}"), params.since),
-        (params.until, SQL("k.at < {}"), params.until),
-    ]
-    asked = [test.format(Literal(value)) for given, test, value in own if given]
-    if not asked:
-        return "", conditions
-    return " JOIN coord.recall_texts k USING (project, sequence)", [*conditions, *asked]
 
 
 def _wait_for(connection: Connection, position: int, timeout_s: float, meant: Meant | None) -> None:

@@ -1,6 +1,7 @@
 """The index of recall: made from the log, whatever the embedder does, and made anew by any other."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -199,15 +200,27 @@ def test_the_embedder_is_chosen_by_the_environment() -> None:
             chosen({name: value})
 
 
+LONGEST = 1_000
+"""Characters that the endpoint takes of a text."""
+
+
 class Answers(BaseHTTPRequestHandler):
-    """An endpoint as OpenAI has it, which wants a key and has a bad day when it is asked for one."""
+    """An endpoint as OpenAI has it, which wants a key, bounds texts, and has bad days when it is asked to."""
 
     def do_POST(self) -> None:  # the library's name
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.headers["Authorization"] != "Bearer secret" or "bad day" in asked["input"]:
             self.send_error(503)
             return
-        rows = [{"index": n, "embedding": [3.0, float(len(t))]} for n, t in enumerate(asked["input"])]
+        if any(len(text) > LONGEST or "\x07" in text for text in asked["input"]):
+            self.send_error(400)
+            return
+        if "no number" in asked["input"]:
+            asked["input"] = [math.nan]
+        rows = [
+            {"index": n, "embedding": [3.0, float(len(t)) if isinstance(t, str) else t]}
+            for n, t in enumerate(asked["input"])
+        ]
         body = json.dumps({"data": rows[::-1]}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -243,6 +256,16 @@ def test_an_endpoint_embeds_and_says_when_it_cannot(endpoint: str) -> None:
         opened(Choice(embedder="openai", url=endpoint, model="m", key="wrong"))
     with pytest.raises(EmbedderMissing, match="COORD_EMBEDDER_URL"):
         opened(Choice(embedder="openai"))
+
+
+def test_a_text_that_an_endpoint_refuses_keeps_no_other_from_being_embedded(endpoint: str) -> None:
+    embedder = opened(Choice(embedder="openai", url=endpoint, model="m", key="secret"))
+    found = embedder.embed(["1234", "long " * LONGEST, "bell \x07", "1234"])
+    assert [[round(number, 2) for number in each] for each in (found[0], found[3])] == [[0.6, 0.8]] * 2
+    assert found[1][1] > found[0][1]
+    assert found[2] == [0.0, 0.0]
+    with pytest.raises(Unavailable, match="not that of an embedder"):
+        embedder.embed(["no number"])
 
 
 @pytest.mark.skipif(find_spec(PACKAGE) is None, reason="the weights of minilm are an extra")

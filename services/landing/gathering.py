@@ -5,6 +5,7 @@ What concerns everybody is the same for all who start at one moment, so it is ga
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from msgspec import Struct
@@ -58,13 +59,17 @@ _OF_ALL: Asked = {
 
 
 class Fleet(Struct, frozen=True, kw_only=True):
-    """What concerns everybody in a project, at one moment."""
+    """What concerns everybody in a project, at one moment. `personas` are those of its agents, by name.
+
+    Of personas and `handoffs` there may be more than were looked through.
+    """
 
     project: str
     position: int
     at: datetime
     half_life_days: float
     settings: list[Item]
+    personas: dict[str, str]
     agents: list[Item]
     tasks: dict[str, int]
     queued: list[Item]
@@ -112,6 +117,7 @@ def fleet(source: Source, project: str) -> Fleet:
             for row in rows["settings"]
             if row["source"] != "built-in" and row["value"] != row["default"]
         ],
+        personas={row["agent"]: row["persona"] for row in rows["agents"]},
         agents=[_picked(row, "agent", "persona", "status", "doing") for row in rows["agents"][:MAX_AGENTS]],
         tasks=rows["counts"][0]["tasks"],
         queued=rows["queued"],
@@ -135,7 +141,7 @@ def own(source: Source, project: str, params: LandingParams, known: Fleet) -> Ow
     """What concerns one agent alone. Raises NotFound if the session or the task is not there."""
     session = _one(source, project, "session", "sessions", params.session)
     agent = params.agent or (session["agent"] if session else None)
-    persona = params.persona or next((row["persona"] for row in known.agents if row["agent"] == agent), None)
+    persona = params.persona or _persona(source, project, agent, known)
     task = params.task or (session["task"] if session else None)
     focus = params.focus if params.focus is not None else (session["focus"] if session else "")
     asked: dict[str, tuple[str, Mapping[str, Any]]] = {}
@@ -155,7 +161,7 @@ def own(source: Source, project: str, params: LandingParams, known: Fleet) -> Ow
         focus=focus,
         near="\n".join(each for each in about if each)[:MAX_NEAR_CHARS],
         task=brief and _picked(brief, "task", "title", "description", "status", "priority", "holder"),
-        handoffs=[_handoff(row) for row in known.handoffs if _is_offered(row, agent, persona)][:MAX_HANDOFFS],
+        handoffs=[_handoff(row) for row in _offered(source, project, known, agent, persona)],
         memories=[memory_of(row) for row in rows.get("private", ())],
         claimable=_claimable([*rows.get("fitting", ()), *known.queued], persona),
     )
@@ -199,6 +205,14 @@ def _one(source: Source, project: str, kind: str, view: str, name: str | None) -
     return rows[kind][0]
 
 
+def _persona(source: Source, project: str, agent: str | None, known: Fleet) -> str | None:
+    """An agent's persona; None of one that was never spawned."""
+    if agent is None or agent in known.personas:
+        return known.personas.get(agent or "")
+    rows = source.read(project, {"agent": ("agents", {"entity": agent})})[2]["agent"]
+    return rows[0]["persona"] if rows else None
+
+
 def _claimable(rows: Collection[Item], persona: str | None) -> list[Item]:
     """Of queued tasks those that this persona may do, the most urgent first, each once."""
     fitting = {row["task"]: row for row in rows if row["persona"] in (None, persona)}
@@ -208,7 +222,21 @@ def _claimable(rows: Collection[Item], persona: str | None) -> list[Item]:
     ]
 
 
-def _is_offered(row: Item, agent: str | None, persona: str | None) -> bool:
+def _offered(
+    source: Source, project: str, known: Fleet, agent: str | None, persona: str | None
+) -> list[Item]:
+    """The open handoffs to an agent or its persona, the latest first."""
+    rows: Iterable[Item] = known.handoffs
+    if len(known.handoffs) == _LOOKED_THROUGH:  # there may be more, and some of them for this agent
+        latest: Mapping[str, Any] = {"status": ("initiated",), "limit": _LOOKED_THROUGH}
+        asked = {name: ("handoffs", {**latest, name: who})
+                 for name, who in (("agent", agent), ("persona", persona)) if who is not None}  # fmt: skip
+        rows = chain(*source.read(project, asked)[2].values()) if asked else ()
+    fitting = {row["handoff"]: row for row in rows if _is_to(row, agent, persona)}
+    return sorted(fitting.values(), key=lambda row: row["initiated_at"], reverse=True)[:MAX_HANDOFFS]
+
+
+def _is_to(row: Item, agent: str | None, persona: str | None) -> bool:
     if row["to_agent"] is not None:
         return bool(row["to_agent"] == agent)
     return persona is not None and row["to_persona"] == persona

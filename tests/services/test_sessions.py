@@ -11,6 +11,7 @@ import coord
 import pytest
 import tiktoken
 
+from services.bus.caller import Caller
 from services.errors import Unavailable
 from services.landing.desk import LandingDesk
 from services.landing.prompt import Section, fit
@@ -144,6 +145,33 @@ def test_each_is_told_what_is_for_it(site: Site, project: str) -> None:
             assert [row["spike"] for row in told["spikes"]] == [open_]
             assert [row["pattern"] for row in told["patterns"]] == ["short"]
             assert [row["title"] for row in told["decisions"]] == ["Voice"]
+
+    play(story())
+
+
+def test_in_a_large_fleet_nobody_is_overlooked(site: Site, project: str) -> None:
+    """More agents and more open handoffs than are looked through for everybody at once."""
+    many = 205
+
+    async def story() -> None:
+        url = site.doors.nats_url
+        async with Caller(url, project, "operator") as boss, Caller(url, project, "a0") as giver:
+            await boss.ask("setting.set", {"key": "max_agents", "value": 2 * many})
+            for name in (*(f"a{number}" for number in range(many)), "zoe"):
+                await boss.ask("agent.spawn", {"agent": name, "persona": "map" if name == "zoe" else "plot"})
+            tasks = [{"local": f"t{number}", "title": f"Task {number}"} for number in range(many)]
+            map_task = {"local": "m", "title": "A map", "persona": "map"}
+            await boss.ask("task.plan", {"tasks": [*tasks, map_task]})
+            to = [{"to_agent": "zoe"}, {"to_persona": "map"}, *([{"to_agent": "a1"}] * (many - 2))]
+            for offer in to:
+                (lease,) = (await giver.ask("task.claim", {})).result["tasks"]
+                handoff = {"task": lease["task"], "fence": lease["fence"], "reason": next(iter(offer))}
+                position = (await giver.ask("handoff.initiate", {**handoff, **offer})).position
+        async with coord.connect(url, project=project, agent="op") as me:
+            told = await me.landing(agent="zoe", min_position=position)
+        assert [row["reason"] for row in told["handoffs"]] == ["to_persona", "to_agent"]
+        assert told["persona"] == "map"
+        assert [row["title"] for row in told["claimable"]] == ["A map"]
 
     play(story())
 

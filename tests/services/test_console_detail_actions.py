@@ -58,6 +58,7 @@ def ann(gateway: Web) -> Browser:
     ann.web.post("task.enqueue", {"title": "Outline", "id": "t1"})
     claimed = ann.web.post("task.claim", headers={"Coord-Actor": "w1"})
     assert claimed.json["result"]["tasks"][0]["fence"] == 1
+    ann.web.get(f"/api/{ann.project}/queue?min_position={claimed.json['position']}&wait_s=20")
     return ann
 
 

@@ -76,6 +76,7 @@ const refresh = oneAtATime(() => load(false));
 /** Fetches and shows what is asked for; what was asked for before that came is dropped. */
 async function load(anew) {
   const asked = shown;
+  if (!asked) return; // closed before its turn came
   try {
     const html = await fetchPart("detail", asked);
     if (asked !== shown) return;

@@ -54,7 +54,7 @@ class WordLlama:
     model = "wordllama-l2-supercat-256"
     dimensions = 256
     threshold = 0.3
-    floor = 0.2
+    floor = 0.15
 
     def __init__(self) -> None:
         try:

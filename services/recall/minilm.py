@@ -28,7 +28,7 @@ class MiniLM:
     model = "all-minilm-l6-v2"
     dimensions = 384
     threshold = 0.35
-    floor = 0.25
+    floor = 0.2
 
     def __init__(self) -> None:
         spec = find_spec(PACKAGE)

@@ -74,7 +74,8 @@ def test_error_codes_and_names_are_found_as_they_are_written(memories: Memories)
     code = memories.store("Publishing stopped with PGRST-116, because no row was there")
     path = memories.store("The parser in services/log/codec.py reads both versions")
     memories.store("Publishing is done by the relay, and the parser is new")
-    assert [(hit["id"], hit["by"]) for hit in memories.recall(text="pgrst-116")] == [(code, "text")]
+    first, *_ = memories.recall(text="pgrst-116")
+    assert (first["id"], first["by"]) == (code, "text")
     assert memories.ids(text="codec.py", by="text") == [path]
     assert memories.ids(text="PGRST-117", by="text") == []
 

@@ -50,7 +50,7 @@ class LargeProjects:
         """Build the indexes that are missing."""
         with connected(self._url) as connection:
             found = tables.model_of(connection, model)
-            if found is None:
+            if found is None or found.dimensions > tables.MAX_IN_ROW_DIMENSIONS:
                 return
             large = connection.execute(SQL(_COUNT).format(found.table), (self._least_rows,)).fetchall()
             for (project,) in large:

@@ -22,7 +22,7 @@ from domain.sessions import SessionEnded
 from projections.memory import MEMORIES_VIEW
 from projections.settings import SETTINGS
 from services.access.permissions import SUMMARISER
-from services.bus.caller import Caller
+from services.bus.caller import Caller, Refused
 from services.config import InvalidConfig
 from services.log.codec import Codec
 from services.log.event_log import EventLog
@@ -39,6 +39,9 @@ MAX_SUMMARY_CHARS = 1_500
 BATCH_EVENTS = 5_000
 WAIT_S = 1.0
 AWAY_WAIT_S = 2.0
+SUMMARY_TIMEOUT_S = 60.0
+MAX_TEXT_CHARS = 32_000
+"""Of what somebody else's summariser says."""
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
@@ -71,12 +74,12 @@ def extract(notes: Sequence[Note]) -> str:
         (0.5 + importance) * sum(having[word] - 1 for word in each) / (len(each) or 1) ** 0.5
         for (_, importance), each in zip(sentences, words, strict=True)
     ]
-    chosen, told, length = set[int](), set[frozenset[str]](), 0
+    chosen, said, length = set[int](), set[frozenset[str]](), 0
     for index in sorted(range(len(sentences)), key=lambda place: -scores[place]):
         text, size = sentences[index][0], len(sentences[index][0]) + 1
-        if length + size <= MAX_SUMMARY_CHARS and words[index] not in told:
+        if length + size <= MAX_SUMMARY_CHARS and words[index] not in said:
             chosen.add(index)
-            told.add(words[index])
+            said.add(words[index])
             length += len(text) + 1
     return "\n".join(sentences[index][0] for index in sorted(chosen)) or notes[0].text[:MAX_SUMMARY_CHARS]
 
@@ -92,6 +95,16 @@ def summariser(named: str | None) -> Summariser:
         expected = "module:function, of a module that can be imported"
         raise InvalidConfig(variable="COORD_SUMMARISER", expected=expected, given=named) from error
     return found
+
+
+async def told(summarise: Summariser, notes: Sequence[Note]) -> str:
+    """What the summariser makes of notes; their own sentences, if it does not."""
+    try:
+        text = await asyncio.wait_for(asyncio.to_thread(summarise, notes), SUMMARY_TIMEOUT_S)
+        return text.strip()[:MAX_TEXT_CHARS] or extract(notes)
+    except Exception:  # it may be anybody's code, and must not end the summaries of others
+        logger.exception("the summariser failed")
+        return extract(notes)
 
 
 class Summaries:
@@ -143,11 +156,8 @@ class Summaries:
         rows = await asyncio.to_thread(self._notes, project, event.agent, session, position)
         if len(rows) < LEAST_NOTES:
             return None
-        text = await asyncio.to_thread(
-            self._summarise, [Note(row["text"], row["importance"]) for row in rows]
-        )
         fields: Item = {
-            "text": text,
+            "text": await told(self._summarise, [Note(row["text"], row["importance"]) for row in rows]),
             "kind": SUMMARY,
             "importance": max(row["importance"] for row in rows),
             "tags": _several(tag for row in rows for tag in row["tags"])[:31],
@@ -158,7 +168,13 @@ class Summaries:
             fields["session"] = sessions[0]
         async with Caller(self._nats_url, project, SUMMARISER) as caller:
             name = f"summary-{event.entity}-{position}"
-            answer = await caller.ask("memory.store", fields, command_id=name)
+            try:
+                answer = await caller.ask("memory.store", fields, command_id=name)
+            except Refused as error:
+                if error.retryable:
+                    raise
+                logger.warning("the notes of %s in %s stay as they are: %s", event.agent, project, error)
+                return None
         self._stored = max(self._stored, answer.position)
         return str(answer.result["id"])
 

@@ -25,6 +25,9 @@ SUMMARIES = "summaries"
 HNSW_ROWS = 30_000
 """From so many texts of one project on it has an approximate index of its own; below, all are compared."""
 
+MAX_IN_ROW_DIMENSIONS = 3_500
+"""A row with a longer vector does not fit a page, and an approximate index takes 4,000 at most."""
+
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('coord.recall'))"
 _TABLES = (
     "CREATE SCHEMA IF NOT EXISTS coord",
@@ -141,9 +144,10 @@ def create_vectors(connection: Connection, name: str, dimensions: int) -> Model:
                 " PRIMARY KEY (project, sequence))"
             ).format(Identifier(SCHEMA, table_name), SQL(str(int(dimensions))))
         )
-        connection.execute(
-            SQL("ALTER TABLE {} ALTER vector SET STORAGE PLAIN").format(Identifier(SCHEMA, table_name))
-        )  # in the row: to fetch it from elsewhere takes longer than to compare it
+        if dimensions <= MAX_IN_ROW_DIMENSIONS:
+            connection.execute(
+                SQL("ALTER TABLE {} ALTER vector SET STORAGE PLAIN").format(Identifier(SCHEMA, table_name))
+            )  # in the row: to fetch it from elsewhere takes longer than to compare it
         connection.execute(
             "INSERT INTO coord.recall_models (model, table_name, dimensions, position)"
             " VALUES (%s, %s, %s, 0)",

@@ -1,5 +1,6 @@
 """The index of recall: made from the log, whatever the embedder does, and made anew by any other."""
 
+import asyncio
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ from services.recall.embedder import Embedder, EmbedderMissing, Vector, opened
 from services.recall.indexing import Indexer
 from services.recall.minilm import PACKAGE
 from services.recall.searching import Search
-from services.recall.summaries import Note, extract, summariser
+from services.recall.summaries import Note, extract, summariser, told
 from services.recall.words import terms
 from tests.domain.given import START
 
@@ -122,6 +123,13 @@ def test_another_model_embeds_everything_anew_and_the_old_vectors_go(shelf: Shel
     assert moved.models() == ["others"]
 
 
+def test_vectors_that_do_not_fit_a_page_are_kept_and_found(log: EventLog, database_url: str) -> None:
+    shelf = Shelf(log, database_url, Letters("long", dimensions=5_000), hnsw_rows=1)
+    shelf.store("apple pie")
+    shelf.indexer.catch_up()
+    assert shelf.find("anything alike") == [("apple pie", "meaning")]
+
+
 def test_a_text_is_embedded_once_however_often_the_index_catches_up(shelf: Shelf) -> None:
     assert isinstance(shelf.embedder, Letters)
     shelf.store("apple pie")
@@ -182,6 +190,18 @@ def test_a_summariser_of_ones_own_is_named_by_module_and_function(tmp_path: Path
     assert summariser("tests.services.test_recall_index:shout")([Note("x", 1.0)]) == "X"
     with pytest.raises(InvalidConfig, match="COORD_SUMMARISER"):
         summariser("nowhere:nothing")
+
+
+def test_notes_are_summarised_even_if_the_summariser_fails(caplog: pytest.LogCaptureFixture) -> None:
+    notes = [Note("The harbour needs fog.", 0.5)]
+
+    def broken(_: Sequence[Note]) -> str:
+        raise ZeroDivisionError
+
+    assert asyncio.run(told(shout, notes)) == "THE HARBOUR NEEDS FOG."
+    assert asyncio.run(told(broken, notes)) == "The harbour needs fog."
+    assert asyncio.run(told(lambda _: " ", notes)) == "The harbour needs fog."
+    assert "ZeroDivisionError" in caplog.text
 
 
 def shout(notes: Sequence[Note]) -> str:

@@ -14,12 +14,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
-from nats.aio.client import Client as Nats
 from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError, NoRespondersError, SlowConsumerError
+from nats.errors import MaxPayloadError, NoRespondersError, NoServersError, SlowConsumerError
 
 from coord.errors import (
     Away,
@@ -31,6 +30,7 @@ from coord.errors import (
     Unavailable,
     refusal,
 )
+from coord.wire import Nats
 
 ATTEMPT_TIMEOUT_S = 5.0
 PATIENCE_S = 15.0
@@ -201,6 +201,8 @@ class Bus:
                 await self._come_back()
                 backoff_s = FIRST_BACKOFF_S
                 await self._closed.wait()
+            except NoServersError as error:
+                logger.debug("%s; each attempt has told why", error)
             except (NatsError, OSError, TimeoutError) as error:
                 await self._hear_error(error)
             await asyncio.sleep(_jittered(backoff_s))

@@ -22,6 +22,7 @@ from domain.catalog import COMMANDS
 from domain.errors import CoordError
 from domain.messages import Command
 from services.access.roles import EVERY
+from services.bus.caller import Answer
 from services.bus.wire import (
     COMMAND_ID_HEADER,
     TRACE_HEADER,
@@ -30,6 +31,7 @@ from services.bus.wire import (
     parse_trace,
 )
 from services.errors import BadInput, InternalError
+from services.gateway.advice import ADVICE, ADVISED, Advice, Adviser
 from services.gateway.asking import Asker
 from services.gateway.denials import NoSuchPage, WrongMediaType, WrongMethod
 from services.gateway.entry import KEY_HEADER, KEY_PATTERN, Entry, Holder
@@ -58,6 +60,7 @@ class Api:
     def __init__(self, entry: Entry, asker: Asker, lists: Lists, live: Live, denied: Denied) -> None:
         self._entry = entry
         self._asker = asker
+        self._adviser = Adviser(asker)
         self._lists = lists
         self._live = live
         self._denied = denied
@@ -87,13 +90,14 @@ class Api:
         holder.check_project(project)
         if verb in COMMANDS:
             holder.check_verb(project, verb)
-        if request.url.query:
-            raise BadInput(verb=verb, why="a command's fields are in its body, and none in the URL")
+        advised = _advised(verb, request.url.query)
         body = await _json(request)
         command, body = _parsed(verb, body)
         subject, headers = command_subject(project, holder.actor, verb), _headers(request, verb)
-        answer = await self._asker.ask(subject, body or b"{}", headers, _wait_s(command))
-        return _answered(answer)
+        asking = self._asker.ask(subject, body or b"{}", headers, _wait_s(command))
+        if not advised:
+            return _answered(await asking)
+        return _answered(*await self._adviser.beside(project, command, asking))
 
     async def _list(self, request: Request) -> Response:
         holder = self._entry.admit(request.headers)
@@ -169,8 +173,22 @@ def refusal_of(error: Exception) -> CoordError:
     return InternalError(verb="the request", kind=type(error).__name__)
 
 
-def _answered(answer: Any) -> Response:
-    told = {"position": answer.position, "sequence": answer.sequence, "result": answer.result}
+def _advised(verb: str, query: str) -> bool:
+    """Whether a command's answer is to come with advice. Raises BadInput."""
+    may = verb in ADVISED
+    if not query:
+        return may
+    if not may:
+        raise BadInput(verb=verb, why="a command's fields are in its body, and none in the URL")
+    if query not in (f"{ADVICE}=true", f"{ADVICE}=false"):
+        raise BadInput(verb=verb, why=f"fields are in the body; in the URL is `{ADVICE}=false` or nothing")
+    return query == f"{ADVICE}=true"
+
+
+def _answered(answer: Answer, advice: Advice | None = None) -> Response:
+    told: dict[str, Any] = {"position": answer.position, "sequence": answer.sequence, "result": answer.result}
+    if advice is not None:
+        told[ADVICE] = advice
     return Response(msgspec.json.encode(told), media_type="application/json")
 
 

@@ -8,6 +8,7 @@ import msgspec
 from domain.catalog import COMMANDS
 from domain.messages import Command, Name
 from services.bus.wire import MAX_PAYLOAD_BYTES
+from services.gateway.advice import ADVICE, ADVISED, Advice
 from services.gateway.entry import ACTOR_HEADER, KEY_HEADER, KEY_PATTERN
 from services.gateway.pages import DATED, EVENTS_VIEW, LIMIT_ROWS, MAX_LIMIT_ROWS, MAX_POINT_CHARS
 from services.gateway.problems import MEDIA_TYPE, Problem
@@ -66,7 +67,7 @@ def document() -> Schema:
         },
         "components": {
             "schemas": _schemas(),
-            "parameters": {"project": _project(), "key": _key(), "actor": _actor()},
+            "parameters": {"project": _project(), "key": _key(), "actor": _actor(), ADVICE: _advice()},
             "responses": {str(status): _refusal(status) for status in sorted(_SENDS)},
             "securitySchemes": {
                 "token": {
@@ -86,11 +87,12 @@ def _path(command: type[Command]) -> str:
 def _command(command: type[Command]) -> Schema:
     required = any(field.required for field in msgspec.structs.fields(command))
     told = [reference(kind.__name__) for kind in told_by(command.name)]
+    told_too = {ADVICE: reference(Advice.__name__)} if command.name in ADVISED else {}
     return {
         "operationId": command.name,
         "tags": [command.name.partition(".")[0]],
         "summary": (command.__doc__ or "").partition("\n")[0],
-        "parameters": [_part("project"), _part("key"), _part("actor")],
+        "parameters": [_part(name) for name in ("project", "key", "actor", *told_too)],
         "requestBody": {
             "required": required,
             "content": {"application/json": {"schema": reference(command.__name__)}},
@@ -109,6 +111,7 @@ def _command(command: type[Command]) -> Schema:
                     },
                     "result": told[0] if len(told) == 1 else {"anyOf": told},
                 },
+                optional=told_too,
             ),
             **_refusals(_SENDS),
         },
@@ -224,14 +227,17 @@ def _self() -> Schema:
 
 def _schemas() -> Schema:
     results = {kind for command in COMMANDS for kind in told_by(command)}
-    kinds = [*COMMANDS.values(), *sorted(results, key=lambda kind: kind.__name__), Problem]
+    kinds = [*COMMANDS.values(), *sorted(results, key=lambda kind: kind.__name__), Advice, Problem]
     kinds += [ROWS[view] for view in view_names()]
     _, found = msgspec.json.schema_components(kinds, ref_template=REFERENCE + "{name}")
     return {name: found[name] for name in sorted(found)}
 
 
-def _answer(description: str, properties: Schema, headers: Schema | None = None) -> Schema:
-    schema = {"type": "object", "properties": properties, "required": list(properties)}
+def _answer(
+    description: str, properties: Schema, headers: Schema | None = None, *, optional: Schema | None = None
+) -> Schema:
+    found = {**properties, **(optional or {})}
+    schema = {"type": "object", "properties": found, "required": list(properties)}
     told = {"description": description, "content": {"application/json": {"schema": schema}}}
     return {**told, "headers": headers} if headers else told
 
@@ -272,3 +278,10 @@ def _actor() -> Schema:
         "name": ACTOR_HEADER, "in": "header", "required": False, "schema": msgspec.json.schema(Name),
         "description": "Whom an operator acts for; anybody else acts as the token's actor alone.",
     }  # fmt: skip
+
+
+def _advice() -> Schema:
+    return {
+        **_query(ADVICE, {"type": "boolean", "default": True}),
+        "description": "With false the answer is without what failed before, and waits for no search.",
+    }

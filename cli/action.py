@@ -6,10 +6,10 @@ import click
 
 from cli.context import Context, pass_context
 from cli.options import acting, given, paged, searched
-from cli.output import print_answer, print_rows
-from cli.session import ask, read
+from cli.output import print_answer
+from cli.session import ask
 from cli.types import DURATION, JSON, KEY, NAME, TASK
-from cli.views import columns, list_view
+from cli.views import list_view
 
 
 @click.group()
@@ -77,10 +77,9 @@ def list_(context: Context, /, **params: Any) -> None:
 @click.option("--within", type=DURATION, default="1d", show_default=True, help="Only what was told since.")
 @paged
 @pass_context
-def stats(context: Context, by: str, within: float, limit: int, offset: int) -> None:
+def stats(context: Context, /, by: str, within: float, **page: Any) -> None:
     """Say how many actions there were, how many failed and how long they took.
 
     The slowest agents come first, or the actions that fail most.
     """
-    rows = read(context, "action_stats", by=by, seconds=within, limit=limit, offset=offset)
-    print_rows(context, rows, columns("action_stats", rows), "Nothing was told of.")
+    list_view(context, "action_stats", "Nothing was told of.", by=by, seconds=within, **page)

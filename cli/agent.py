@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from cli.context import Context, pass_context
-from cli.options import acting, given, operator, paged
+from cli.options import acting, as_of, given, operator, paged
 from cli.output import heading, print_answer, print_item, print_json, print_rows, print_table
 from cli.session import ask, reading
 from cli.types import JSON, KEY, NAME
@@ -59,12 +59,13 @@ def list_(context: Context, /, status: tuple[str, ...], everyone: bool, **params
 
 @agent.command()
 @click.argument("name", type=NAME)
+@as_of
 @pass_context
-def show(context: Context, name: str) -> None:
+def show(context: Context, name: str, as_of: str | None) -> None:
     """Show one agent: its figures, what it holds, what happened to it last."""
     from domain.errors import UnknownAgent
 
-    with reading(context) as reads:
+    with reading(context, as_of) as reads:
         found = reads.read(context.project, "agents", {"entity": name})
         held = reads.read(context.project, "queue", {"agent": name})
         recent = reads.read(context.project, "activity", {"agent": name, "limit": RECENT_EVENTS})

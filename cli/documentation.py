@@ -7,9 +7,9 @@ import click
 
 from cli.context import Context, pass_context
 from cli.options import acting, given, paged, searched
-from cli.output import print_answer, print_json, print_rows, warn
+from cli.output import print_answer, print_json, warn
 from cli.session import ask, read
-from cli.views import columns, list_view
+from cli.views import list_view
 
 
 @click.group()
@@ -65,10 +65,9 @@ def lookup(context: Context, library: str, release: str | None, topic: str | Non
 @docs.command()
 @paged
 @pass_context
-def stale(context: Context, limit: int, offset: int) -> None:
+def stale(context: Context, /, **page: Any) -> None:
     """List what can no longer be relied on, the longest expired first."""
-    rows = read(context, "stale_documentation", limit=limit, offset=offset)
-    print_rows(context, rows, columns("stale_documentation", rows), "Nothing is stale.")
+    list_view(context, "stale_documentation", "Nothing is stale.", **page)
 
 
 @docs.command("list")

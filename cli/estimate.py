@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from cli.context import Context, pass_context
-from cli.options import MAX_ROWS, acting, given, paged, searched
+from cli.options import MAX_ROWS, acting, as_of, given, paged, searched
 from cli.output import Item, print_answer, print_json, print_rows, warn
 from cli.session import ask, read, reading
 from cli.types import KEY, NAME
@@ -53,13 +53,13 @@ def close(context: Context, /, actor: str, estimate: str, **fields: Any) -> None
 @searched
 @paged
 @pass_context
-def list_(context: Context, /, limit: int, offset: int, **params: Any) -> None:
+def list_(context: Context, /, limit: int, offset: int, as_of: str | None, **params: Any) -> None:
     """List the estimates and the correction factor: the mean of actual / estimated of the last 90 days.
 
     `estimate factors` tells it by persona and by complexity.
     """
     page = given(limit=min(limit + 1, MAX_ROWS), offset=offset, **params)
-    with reading(context) as reads:
+    with reading(context, as_of) as reads:
         rows = reads.read(context.project, "estimates", page)
         factor = reads.read(context.project, "factor")[0]
     if len(rows) > limit:
@@ -72,10 +72,11 @@ def list_(context: Context, /, limit: int, offset: int, **params: Any) -> None:
 
 
 @estimate.command()
+@as_of
 @pass_context
-def factors(context: Context) -> None:
+def factors(context: Context, as_of: str | None) -> None:
     """List the correction factors of all, of each persona and of each band of complexity."""
-    rows = read(context, "factors")
+    rows = read(context, "factors", as_of)
     nothing = "No estimate was closed in the last 90 days."
     print_rows(context, rows, columns("factors", rows), nothing)
 

@@ -6,7 +6,7 @@ import click
 
 from cli.context import Context, pass_context
 from cli.held import fence_of, print_lease
-from cli.options import acting, given, paged
+from cli.options import acting, as_of, given, paged
 from cli.output import print_answer, print_item, print_json
 from cli.session import ask, read
 from cli.types import DURATION, FENCE, JSON, KEY, NAME, TASK
@@ -114,12 +114,13 @@ def list_(context: Context, /, **params: Any) -> None:
 
 @handoff.command()
 @click.argument("handoff", type=KEY)
+@as_of
 @pass_context
-def show(context: Context, handoff: str) -> None:
+def show(context: Context, handoff: str, as_of: str | None) -> None:
     """Show one handoff with all of its context."""
     from domain.errors import NotFound
 
-    found = read(context, "handoffs", entity=handoff)
+    found = read(context, "handoffs", as_of, entity=handoff)
     if not found:
         raise NotFound(kind="handoff", id=handoff)
     if context.as_json:

@@ -42,8 +42,12 @@ acting = click.option(
 """For every command that changes something."""
 
 
+as_of = click.option("--as-of", metavar="POINT", help="As it was at this point.")
+"""For every command that shows what is so; `paged` has it."""
+
+
 def paged(command: Decorated) -> Decorated:
-    """`--limit` and `--offset`, as `limit` and `offset`."""
+    """What every list takes: `--as-of`, `--limit` and `--offset`, as `as_of`, `limit` and `offset`."""
     limit = click.option(
         "--limit",
         type=click.IntRange(1, MAX_ROWS),
@@ -54,7 +58,7 @@ def paged(command: Decorated) -> Decorated:
     offset = click.option(
         "--offset", type=click.IntRange(0), default=0, help="How many rows to leave out at the beginning."
     )
-    return limit(offset(command))
+    return as_of(limit(offset(command)))
 
 
 def searched(command: Decorated) -> Decorated:

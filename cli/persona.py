@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from cli.context import Context, pass_context
-from cli.options import acting, given, paged, searched
+from cli.options import acting, as_of, given, paged, searched
 from cli.output import print_answer, print_item
 from cli.session import ask, read
 from cli.types import KEY, NAME
@@ -45,12 +45,13 @@ def define(context: Context, /, name: str, actor: str, **fields: Any) -> None:
 
 @persona.command()
 @click.argument("name", type=NAME)
+@as_of
 @pass_context
-def show(context: Context, name: str) -> None:
+def show(context: Context, name: str, as_of: str | None) -> None:
     """Show one persona."""
     from domain.errors import UnknownPersona
 
-    found = read(context, "personas", entity=name)
+    found = read(context, "personas", as_of, entity=name)
     if not found:
         raise UnknownPersona(persona=name)
     print_item(context, found[0], name)

@@ -1,12 +1,13 @@
 """`coordctl plan`: what became of plans, and which of them grew."""
 
+from typing import Any
+
 import click
 
 from cli.context import Context, pass_context
 from cli.options import paged
-from cli.output import print_rows, warn
-from cli.session import read
-from cli.views import columns
+from cli.output import warn
+from cli.views import list_view
 
 
 @click.group()
@@ -17,13 +18,11 @@ def plan() -> None:
 @plan.command("list")
 @paged
 @pass_context
-def list_(context: Context, limit: int, offset: int) -> None:
+def list_(context: Context, /, **page: Any) -> None:
     """List the plans, the latest first, with the steps planned, added below them and completed.
 
     A plan whose completed steps exceed the planned by half is warned of.
     """
-    rows = read(context, "plans", limit=limit, offset=offset)
-    print_rows(context, rows, columns("plans", rows), "There is no plan.")
-    for row in rows:
+    for row in list_view(context, "plans", "There is no plan.", **page):
         if row["scope_creep"]:
             warn(f"{row['plan']} grew: {row['completed']} steps completed, {row['planned']} planned.")

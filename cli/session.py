@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from services.bus.caller import Answer
     from services.log.codec import Codec
     from services.log.event_log import EventLog
+    from services.reading.past import Then
     from services.reading.reads import Item, Reads
 
 CATCH_UP_TIMEOUT_S = 2.0
@@ -48,15 +49,27 @@ def ask(
     return asyncio.run(asking())
 
 
-def read(context: Context, view: str, project: str | None = None, **params: Any) -> "list[Item]":
-    """The rows of a view, as they are after everything that was in the log when it was asked for."""
-    with reading(context) as reads:
-        return reads.read(project or context.project, view, params)
+def read(context: Context, view: str, as_of: str | None = None, **params: Any) -> "list[Item]":
+    """The rows of a view, as they are after everything that was in the log when it was asked for.
+
+    With a POINT, as they were then.
+    """
+    with reading(context, as_of) as reads:
+        return reads.read(context.project, view, params)
 
 
 @contextmanager
-def reading(context: Context) -> "Iterator[Reads]":
-    """The read models, caught up with the log as it is now, or a warning that they are not."""
+def reading(context: Context, as_of: str | None = None) -> "Iterator[Reads | Then]":
+    """The read models, caught up with the log as it is now, or a warning that they are not.
+
+    With a POINT, as they were then, all that is read at one moment.
+    """
+    if as_of is not None:
+        from services.reading.past import Past, Then
+
+        with opened_log(context) as log:
+            yield Then(Past(log.url, log), as_of)
+        return
     from services.reading.reads import NotYetVisible, Reads
 
     url = context.doors().database_url

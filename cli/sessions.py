@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from cli.context import Context, pass_context
-from cli.options import acting, given, paged, searched
+from cli.options import acting, as_of, given, paged, searched
 from cli.output import Item, print_answer, print_json, print_rows, warn
 from cli.session import ask, opened_log
 from cli.types import KEY, NAME, TASK
@@ -18,7 +18,6 @@ MIN_TOKENS = 400
 AUDIT_COLUMNS = ("task", "status", "title", "asked", "agent", "result", "error", "attempts", "seconds")
 HISTORY_COLUMNS = ("at", "kind", "id", "by", "words")
 
-_as_of = click.option("--as-of", metavar="POINT", help="As it was at this point.")
 _tokens = click.option(
     "--tokens", type=click.IntRange(MIN_TOKENS, MAX_TOKENS),
     help="How long the context may be; 2,000 if not given.",
@@ -62,7 +61,7 @@ def start(context: Context, /, actor: str, tokens: int | None, **fields: Any) ->
 @click.option("--task", type=TASK, help="What is to be done.")
 @click.option("--focus", help="What to attend to, in a sentence.")
 @_tokens
-@_as_of
+@as_of
 @pass_context
 def context_(context: Context, /, **params: Any) -> None:
     """Tell what there is to know at the start of a SESSION, or for whoever the options describe.
@@ -80,7 +79,6 @@ def context_(context: Context, /, **params: Any) -> None:
 
 @session.command()
 @click.argument("session", type=KEY)
-@_as_of
 @paged
 @pass_context
 def audit(context: Context, /, **params: Any) -> None:
@@ -90,7 +88,6 @@ def audit(context: Context, /, **params: Any) -> None:
 
 @session.command()
 @click.argument("session", type=KEY)
-@_as_of
 @paged
 @pass_context
 def history(context: Context, /, **params: Any) -> None:

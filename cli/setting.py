@@ -87,7 +87,7 @@ def unset(context: Context, key: str, scope: str | None, user: str | None, actor
 @scoped
 @paged
 @pass_context
-def list_(context: Context, /, scope: str | None, user: str | None, **page: int) -> None:
+def list_(context: Context, /, scope: str | None, user: str | None, **page: Any) -> None:
     """List what holds in the project, with --user also for that user, with --scope system by default."""
     where = _where(context, scope)
     params = given(scope=None if scope == "system" else scope, user=user)
@@ -99,7 +99,7 @@ def list_(context: Context, /, scope: str | None, user: str | None, **page: int)
 @scoped
 @paged
 @pass_context
-def history(context: Context, /, key: str | None, scope: str | None, user: str | None, **page: int) -> None:
+def history(context: Context, /, key: str | None, scope: str | None, user: str | None, **page: Any) -> None:
     """List the changes of one setting or of all, the latest first, with the old and the new value."""
     params = given(entity=key, scope=scope, user=user)
     list_view(_where(context, scope), "setting_history", "Nothing was ever set.", **params, **page)

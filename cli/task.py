@@ -10,7 +10,7 @@ import click
 
 from cli import work
 from cli.context import Context, pass_context
-from cli.options import NEGATIVE_NUMBERS, acting, given, paged, searched
+from cli.options import NEGATIVE_NUMBERS, acting, as_of, given, paged, searched
 from cli.output import heading, print_answer, print_item, print_json, print_table
 from cli.recalling import similar_failures, warn_of
 from cli.session import ask, read
@@ -146,13 +146,14 @@ def list_(
 
 @task.command()
 @click.argument("task", type=TASK)
+@as_of
 @pass_context
-def show(context: Context, task: str) -> None:
+def show(context: Context, task: str, as_of: str | None) -> None:
     """Show one task with all there is: what it waits for, who waits for it, handoffs, what happened."""
     from domain.errors import NotFound, UnknownTask
 
     try:
-        found = dict(read(context, "task", task=task)[0])
+        found = dict(read(context, "task", as_of, task=task)[0])
     except NotFound as error:
         raise UnknownTask(task=task) from error
     if context.as_json:

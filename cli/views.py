@@ -39,12 +39,15 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def list_view(context: Context, view: str, nothing: str, *, limit: int, offset: int, **params: Any) -> None:
-    """Print a page of a view, and say so if there is more."""
+def list_view(
+    context: Context, view: str, nothing: str, *, limit: int, offset: int, **params: Any
+) -> Sequence[Item]:
+    """Print a page of a view, and say so if there is more; the rows that were printed."""
     rows = read(context, view, limit=min(limit + 1, MAX_ROWS), offset=offset, **given(**params))
     if len(rows) > limit:
         warn(f"There are more than these {limit}; --offset {offset + limit} shows what follows.")
     print_view(context, view, rows[:limit], nothing)
+    return rows[:limit]
 
 
 def print_view(context: Context, view: str, rows: Sequence[Item], nothing: str) -> None:

@@ -18,6 +18,7 @@ R = TypeVar("R", bound=Struct)
 MAX_ROWS = 10_000
 MAX_OFFSET_ROWS = 1_000_000
 MAX_WAIT_S = 30.0
+MAX_POINT_CHARS = 200
 
 Search = Annotated[str, Meta(min_length=1, max_length=500)]
 
@@ -26,12 +27,14 @@ class Page(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every view takes; each adds its filters, and a filter left out lets all rows pass.
 
     `min_position` asks for rows that include the event there; the reader waits `wait_s` for them at most.
+    `as_of` asks for the rows as they were at a point: a position, `#sequence`, a time, a bookmark.
     """
 
     limit: Annotated[int, Meta(ge=1, le=MAX_ROWS)] = 100
     offset: Annotated[int, Meta(ge=0, le=MAX_OFFSET_ROWS)] = 0
     min_position: Annotated[int, Meta(ge=0)] = 0
     wait_s: Annotated[float, Meta(ge=0, le=MAX_WAIT_S)] = 2.0
+    as_of: Annotated[str, Meta(max_length=MAX_POINT_CHARS)] | None = None
 
 
 class Filter(Struct, frozen=True):

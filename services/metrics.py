@@ -170,7 +170,7 @@ class GatewayMetrics:
             ["code"], registry=registry,
         )  # fmt: skip
         self._replay = Histogram(
-            "coordctl_replay_seconds", "Time to tell a list as it was at a point in the past.",
+            "coordctl_replay_seconds", "Time to tell what was at a point in the past.",
             buckets=_LONG_SECONDS, registry=registry,
         )  # fmt: skip
 
@@ -186,8 +186,11 @@ class GatewayMetrics:
     def denied(self, code: str) -> None:
         self._denials.labels(code).inc()
 
-    def replayed(self, seconds: float) -> None:
-        self._replay.observe(seconds)
+    @contextmanager
+    def replaying(self) -> Iterator[None]:
+        """Around a look at the past."""
+        with timed(self._replay.observe):
+            yield
 
 
 class Told(Collector):

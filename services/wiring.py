@@ -151,6 +151,7 @@ async def run_gateway(
     from services.landing.desk import LandingDesk
     from services.metrics import GatewayMetrics
     from services.monitoring.system import sources_of
+    from services.reading.past import Past
     from services.reading.reads import Reads, view_names
 
     registry = new_registry()
@@ -168,14 +169,17 @@ async def run_gateway(
             nats = await unless(stop, link.connect(patient=True))
             await ReportDoor(nats, "gateway", registry, lambda: True).open()
             await MicroDoor(nats, "gateway", view_endpoints(registry, view_names(), QUEUE)).open()
-            landings = LandingDesk(doors.database_url, reads, lambda: link.client)
-            door = ViewDoor(nats, reads, metrics, landings)
+            landings = LandingDesk(doors.database_url, reads, lambda: link.client, metrics.replaying)
+            log = EventLog(doors.database_url)
+            past = Past(doors.database_url, log, metrics.replaying)
+            door = ViewDoor(nats, reads, past, metrics, landings)
             await door.open()
             ready()
             await stop.wait()
             await gateway.close()
             await door.close()
             landings.close()
+            log.close()
             await link.close()
 
 

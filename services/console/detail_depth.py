@@ -5,7 +5,7 @@ block; commands are sent on. It reads the log and the read models, and changes n
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from services.gateway.asking import Asker
 from services.gateway.denials import Forbidden, NoSuchPage
 from services.gateway.entry import Holder
 from services.log.event_log import EventLog
+from services.reading.past import Measured
 from services.reading.reads import Item, NotYetVisible, Reads
 
 SEEN_WAIT_S = 0.5
@@ -35,7 +36,16 @@ _Tell = Callable[[Seen, Params, frozenset[str]], Item]
 class Depth:
     """Answers about one database; safe to use from several threads."""
 
-    def __init__(self, database_url: str, log: EventLog, reads: Reads, asker: Asker) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        log: EventLog,
+        reads: Reads,
+        asker: Asker,
+        measured: Measured = nullcontext,
+    ) -> None:
+        """`measured` goes around each look at the past."""
+        self._measured = measured
         self._url = database_url
         self._log = log
         self._reads = reads
@@ -75,7 +85,7 @@ class Depth:
             with suppress(NotYetVisible):
                 self._reads.wait_for(int(wanted[:18]), SEEN_WAIT_S)
         allowed = may(holder, project, frozen=as_of is not None)
-        with seen(self._url, self._log, self._reads, project, as_of) as shown:
+        with seen(self._url, self._log, self._reads, project, as_of, self._measured) as shown:
             return tellers[name](shown, params, allowed)
 
 

@@ -5,7 +5,7 @@ the log and the read models, and changes nothing.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.log.history import History
 from services.projector.tables import Connection, connected
+from services.reading.past import Measured
 from services.reading.reads import Item, Reads
 from services.reading.travel import Travel
 
@@ -114,7 +115,12 @@ class Seen:
 
 
 @contextmanager
-def seen(database_url: str, log: EventLog, reads: Reads, project: str, as_of: int | None) -> Iterator[Seen]:
-    """A project as it stands, or right after the event of a sequence. Raises UnknownSequence."""
-    with connected(database_url) as connection:
+def seen(
+    database_url: str, log: EventLog, reads: Reads, project: str, as_of: int | None, measured: Measured
+) -> Iterator[Seen]:
+    """A project as it stands, or right after the event of a sequence: a look that is measured.
+
+    Raises UnknownSequence.
+    """
+    with nullcontext() if as_of is None else measured(), connected(database_url) as connection:
         yield Seen(log, connection, reads, project, as_of)

@@ -6,7 +6,7 @@ from the live tables, the past through `Travel`. Changes nothing.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import cached_property
 from threading import Lock
@@ -27,6 +27,7 @@ from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.projector.tables import Connection, connected
 from services.reading.listing import query
+from services.reading.past import Measured
 from services.reading.reads import Item, NotYetVisible, Reads
 from services.reading.replay import Rows
 from services.reading.travel import Point, Travel
@@ -62,10 +63,14 @@ class Moment(Struct, frozen=True, kw_only=True):
 class Desk:
     """Looks at projects; safe to use from several threads."""
 
-    def __init__(self, database_url: str, log: EventLog, reads: Reads) -> None:
+    def __init__(
+        self, database_url: str, log: EventLog, reads: Reads, measured: Measured = nullcontext
+    ) -> None:
+        """`measured` goes around each look at the past."""
         self.log = log
         self.reads = reads
         self._url = database_url
+        self._measured = measured
         self._counted: dict[tuple[str, str], Mapping[str, int]] = {}
         self._counting = Lock()
         self._codec = Codec(EVENTS, upcast)
@@ -117,7 +122,7 @@ class Desk:
 
     @contextmanager
     def _still(self) -> Iterator["Still"]:
-        with connected(self._url) as connection, connection.transaction():
+        with self._measured(), connected(self._url) as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield Still(self.log, self._codec, connection)
 

@@ -1,34 +1,21 @@
 """The NATS door for reads: from a message on `coord.<project>.get.<view>` to rows, and back to a reply.
 
-Answers go only to inboxes, like those of the door for commands: whoever may ask cannot have an answer
-published where it would pass for something else. Reads the tables of the read models, and changes nothing.
+Reads the tables of the read models, for the past the log as well, and changes nothing.
 """
 
-import asyncio
-import logging
-from concurrent.futures import ThreadPoolExecutor
-from time import perf_counter
 from typing import Any
 
-import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
-from domain.errors import CoordError
-from services.bus.wire import (
-    MAX_PAYLOAD_BYTES,
-    VIEW_SUBJECTS,
-    check_json,
-    check_name,
-    encode_error,
-    may_answer,
-)
-from services.errors import RETRY_AFTER_S, BadInput, InternalError, PayloadTooLarge, UnknownView
+from services.bus.wire import MAX_PAYLOAD_BYTES, VIEW_SUBJECTS, check_name
+from services.doors.questions import QuestionDoor, Threads, encode_rows, read_params
+from services.errors import PayloadTooLarge
 from services.landing.desk import LandingDesk
 from services.landing.params import LANDING_VIEWS
 from services.metrics import GatewayMetrics
-from services.reading.reads import Reads, parse
+from services.reading.past import Past
+from services.reading.reads import Reads, parse, view_names
 from services.recall.asking import carry
 from services.recall.params import VIEW as RECALL
 
@@ -36,87 +23,47 @@ QUEUE = "coordctl-gateway"
 UNREADABLE = "unreadable"
 READERS = 8
 MAX_WAITING_READS = 1_000
+PAST_READERS = 4
+"""Looks at the past may take long: they have threads of their own, and the present never waits for them."""
+
+MAX_WAITING_PAST_READS = 100
 
 
-class TooManyReads(CoordError):
-    code = "busy"
-    says = "The gateway has {waiting} reads waiting, its limit; try again in {retry_after_s} s."
-    retryable = True
+class ViewDoor(QuestionDoor):
+    """Answers reads, of the present and of the past."""
 
-
-logger = logging.getLogger(__name__)
-
-_encode = msgspec.json.Encoder().encode
-
-
-class ViewDoor:
-    """Answers reads; of several gateways, one takes each."""
-
-    def __init__(self, nats: Client, reads: Reads, metrics: GatewayMetrics, landings: LandingDesk) -> None:
-        self._nats = nats
+    def __init__(
+        self, nats: Client, reads: Reads, past: Past, metrics: GatewayMetrics, landings: LandingDesk
+    ) -> None:
+        super().__init__(nats, VIEW_SUBJECTS, QUEUE, kind="reads", limit=MAX_WAITING_READS)
         self._reads = reads
+        self._past = past
         self._metrics = metrics
         self._landings = landings
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
-        self._running: set[asyncio.Task[None]] = set()
-        self._subscription: Subscription | None = None
-
-    async def open(self) -> None:
-        self._subscription = await self._nats.subscribe(VIEW_SUBJECTS, queue=QUEUE, cb=self._receive)
+        self._views = frozenset(view_names())
+        self._readers = Threads(READERS, "reads")
+        self._past_readers = Threads(PAST_READERS, "reads of the past", MAX_WAITING_PAST_READS)
 
     async def close(self) -> None:
-        """Take no more reads, and answer those taken."""
-        if self._subscription is not None:
-            await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
-        await asyncio.gather(*self._running)
-        self._readers.shutdown()
+        await super().close()
+        self._readers.close()
+        self._past_readers.close()
 
-    async def _receive(self, message: Msg) -> None:
-        if not may_answer(message.reply):
-            self._metrics.read(UNREADABLE, "foreign_reply_subject")
-            logger.warning("no answer to a read: the reply subject is not an inbox")
-            return
-        if len(self._running) >= MAX_WAITING_READS:
-            await self._refuse(
-                message, TooManyReads(waiting=len(self._running), retry_after_s=RETRY_AFTER_S), UNREADABLE
-            )
-            return
-        task = asyncio.create_task(self._answer(message))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+    async def answer(self, message: Msg) -> bytes:
+        project, view, params = read_message(message.subject, message.data)
+        if view == RECALL:
+            return await carry(self._nats, project, message.data)
+        if view in LANDING_VIEWS:
+            return encode_rows(*await self._landings.answer(project, view, params))
+        if params.get("as_of") is not None:
+            return await self._past_readers.run(self._read_past, project, view, params)
+        return await self._readers.run(self._read, project, view, params)
 
-    async def _answer(self, message: Msg) -> None:
-        began = perf_counter()
-        loop = asyncio.get_running_loop()
-        label = UNREADABLE
-        try:
-            project, view, params = read_message(message.subject, message.data)
-            label = view
-            if view == RECALL:
-                await self._nats.publish(message.reply, await carry(self._nats, project, message.data))
-                self._metrics.read(view, "ok", perf_counter() - began)
-                return
-            if view in LANDING_VIEWS:
-                position, rows = await self._landings.answer(project, view, params)
-                await self._nats.publish(message.reply, _encode(_reply(position, rows)))
-                self._metrics.read(view, "ok", perf_counter() - began)
-                return
-            reply = await loop.run_in_executor(self._readers, self._read, project, view, params)
-        except CoordError as error:
-            # The name of an unknown view must not become a label: anyone could fill memory.
-            unknown = isinstance(error, UnknownView)
-            await self._refuse(message, error, UNREADABLE if unknown else label)
-            return
-        except Exception as error:
-            logger.exception("view %s could not be answered", label)
-            await self._refuse(message, InternalError(verb=label, kind=type(error).__name__), label)
-            return
-        self._metrics.read(view, "ok", perf_counter() - began)
-        await self._nats.publish(message.reply, reply)
-
-    async def _refuse(self, message: Msg, error: CoordError, label: str) -> None:
-        self._metrics.read(label, error.code)
-        await self._nats.publish(message.reply, encode_error(error))
+    def count(self, message: Msg, outcome: str, seconds: float | None) -> None:
+        """The name of an unknown view must not become a label: anyone could fill memory."""
+        view = message.subject.rpartition(".")[2]
+        label = view if view in self._views and seconds is not None else UNREADABLE
+        self._metrics.read(label, outcome, seconds if outcome == "ok" else None)
 
     def _read(self, project: str, view: str, params: dict[str, Any]) -> bytes:
         """The reply: the rows, and the position of the read models, which the rows include."""
@@ -125,11 +72,14 @@ class ViewDoor:
         rows = self._reads.read(project, view, params)
         if isinstance(wanted := params.get("min_position"), int):
             position = max(position, wanted)
-        return _encode(_reply(position, rows))
+        return encode_rows(position, rows)
 
-
-def _reply(position: int, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"ok": True, "position": position, "result": rows}
+    def _read_past(self, project: str, view: str, params: dict[str, Any]) -> bytes:
+        """The reply: the rows, and the position that the point means."""
+        as_of = parse(view, params).as_of
+        assert as_of is not None, "else it is a read of the present"
+        moment, rows = self._past.view(project, view, as_of, params)
+        return encode_rows(moment.position, rows)
 
 
 def read_message(subject: str, payload: bytes) -> tuple[str, str, dict[str, Any]]:
@@ -138,8 +88,4 @@ def read_message(subject: str, payload: bytes) -> tuple[str, str, dict[str, Any]
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise PayloadTooLarge(size=len(payload), limit=MAX_PAYLOAD_BYTES)
     check_name("project", project)
-    check_json(view, payload)
-    try:
-        return project, view, msgspec.json.decode(payload or b"{}", type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInput(verb=view, why=str(error)) from error
+    return project, view, read_params(view, payload)

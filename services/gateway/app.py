@@ -43,6 +43,7 @@ from services.mcp.door import PATH as MCP_PATH
 from services.mcp.door import McpDoor
 from services.metrics import GatewayMetrics
 from services.monitoring.sources import Sources
+from services.reading.past import Past
 from services.reading.reads import Reads
 
 HEALTH_AGE_S = 1.0
@@ -82,9 +83,9 @@ class Gateway:
         self._entry = Entry(tokens)
         self._log = EventLog(database_url)
         self._live = Live(self._log)
-        lists = Lists(database_url, self._log, reads, metrics.replayed)
+        lists = Lists(reads, Past(database_url, self._log, metrics.replaying))
         asker = Asker(link)
-        self._mcp = McpDoor(self._entry, asker, reads, link, database_url)
+        self._mcp = McpDoor(self._entry, asker, reads, link, database_url, metrics.replaying)
         self._api = Api(self._entry, asker, lists, self._live, self._denied)
         self._console = ConsoleDoor(
             Means(

@@ -7,10 +7,11 @@ import msgspec
 
 from domain.catalog import COMMANDS
 from domain.messages import Command, Name
+from projections.views import MAX_POINT_CHARS
 from services.bus.wire import MAX_PAYLOAD_BYTES
 from services.gateway.advice import ADVICE, ADVISED, Advice
 from services.gateway.entry import ACTOR_HEADER, KEY_HEADER, KEY_PATTERN
-from services.gateway.pages import DATED, EVENTS_VIEW, LIMIT_ROWS, MAX_LIMIT_ROWS, MAX_POINT_CHARS
+from services.gateway.pages import DATED, EVENTS_VIEW, LIMIT_ROWS, MAX_LIMIT_ROWS
 from services.gateway.problems import MEDIA_TYPE, Problem
 from services.protocol.results import told_by
 from services.protocol.rows import ROWS

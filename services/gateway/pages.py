@@ -7,8 +7,7 @@ missed. Reads the read models and the log; changes nothing.
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -16,37 +15,39 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from domain.catalog import EVENTS, upcast
-from projections.catalog import VIEWS
 from services.errors import BadInput, UnknownView
 from services.gateway.denials import BadCursor
 from services.landing.params import LANDING_VIEWS
-from services.log.codec import Codec
-from services.log.event_log import EventLog
-from services.metrics import timed
-from services.projector.tables import connected
-from services.reading.learned import timed_at
-from services.reading.points import parse_point, resolve, time_of
+from services.reading.past import Moment, Past, check_dated
 from services.reading.reads import Item, Reads, parse, view_names
 from services.reading.travel import DATED as PAST_VIEWS
-from services.reading.travel import Travel
 from services.recall.params import VIEW as RECALL
 
 EVENTS_VIEW = "events"
 PROJECTS_VIEW = "projects"
 LIMIT_ROWS = 100
 MAX_LIMIT_ROWS = 1_000
-MAX_POINT_CHARS = 200
-DATED = frozenset({*PAST_VIEWS, RECALL, *LANDING_VIEWS})
+ELSEWHERE = frozenset({RECALL, *LANDING_VIEWS})
+"""What is answered elsewhere, the past as well."""
+
+DATED = PAST_VIEWS | ELSEWHERE
 _OWN = ("as_of", "cursor", "limit")
 
 
 class Cursor(Struct, frozen=True, array_like=True):
-    """Where a list goes on: after so many rows as of a position; of events, after a sequence."""
+    """Where a list goes on: after so many rows as of a position; of events, after a sequence.
+
+    `time` is that which the point of the list named when its first page was told.
+    """
 
     list: str
     position: int
     done: int
+    time: datetime | None = None
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.position, self.time)
 
 
 class Page(Struct, frozen=True, kw_only=True):
@@ -76,9 +77,9 @@ class Question(Struct, frozen=True, kw_only=True):
         told = msgspec.json.encode([self.project, self.view, self.as_of, sorted(self.params.items())])
         return blake2b(told, digest_size=8).hexdigest()
 
-    def after(self, position: int, done: int) -> str:
+    def after(self, moment: Moment, done: int) -> str:
         """The cursor of what follows."""
-        content = msgspec.json.encode(Cursor(self.list, position, done))
+        content = msgspec.json.encode(Cursor(self.list, moment.position, done, moment.time))
         return urlsafe_b64encode(content).decode().rstrip("=")
 
 
@@ -90,9 +91,8 @@ def question(project: str, view: str, given: Mapping[str, str]) -> Question:
         raise BadInput(verb=f"view {view}", why="lists go on by `cursor`, not by `offset`")
     params: dict[str, Any] = {name: value for name, value in given.items() if name not in _OWN}
     as_of = given.get("as_of")
-    if as_of is not None and (view not in DATED or len(as_of) > MAX_POINT_CHARS):
-        why = "`as_of` is a point in at most 200 characters, and only these lists have a past: "
-        raise BadInput(verb=f"view {view}", why=why + ", ".join(sorted(DATED)))
+    if as_of is not None and view not in ELSEWHERE:
+        check_dated(view, params, as_of)
     asked = Question(project=project, view=view, params=params, limit=_limit(given, view), as_of=as_of)
     cursor = _read_cursor(given["cursor"]) if "cursor" in given else None
     if cursor is not None and cursor.list != asked.list:
@@ -124,52 +124,34 @@ def search(asked: Question, given: Mapping[str, str]) -> dict[str, Any]:
 class Lists:
     """Answers questions; safe to use from several threads."""
 
-    def __init__(
-        self,
-        database_url: str,
-        log: EventLog,
-        reads: Reads,
-        replayed: Callable[[float], None] = lambda _: None,
-    ) -> None:
-        """`replayed` is told how many seconds each look at the past took."""
-        self._replayed = replayed
-        self._url = database_url
-        self._log = log
+    def __init__(self, reads: Reads, past: Past) -> None:
         self._reads = reads
-        self._codec = Codec(EVENTS, upcast)
+        self._past = past
 
     def answer(self, asked: Question) -> Page:
-        """One page. Raises what Reads.read does, BadPoint, PointNotReached or UnknownBookmark."""
+        """One page. Raises what Reads.read and Past.view do."""
         if asked.view == EVENTS_VIEW:
             return self._events(asked)
-        if asked.view not in VIEWS and asked.as_of is None:
+        if asked.view not in PAST_VIEWS:
             return self._now(asked)
         if asked.cursor is not None:
-            return self._past(asked, asked.cursor.position, asked.cursor.done)
+            return self._then(asked, asked.cursor.moment, asked.cursor.done)
         if asked.as_of is not None:
-            return self._past(asked, None, 0)
-        page = self._now(asked)
-        return page if page.next is None else self._past(asked, page.position, 0)
+            return self._then(asked, asked.as_of, 0)
+        now, page = datetime.now(UTC), self._now(asked)
+        return page if page.next is None else self._then(asked, Moment(page.position, now), 0)
 
     def _now(self, asked: Question) -> Page:
         """The first page, or any of a list without a past: those are in the order of names."""
         done = asked.cursor.done if asked.cursor else 0
         position = self._reads.visible()
-        rows = self._reads.read(
-            asked.project, asked.view, {**asked.params, "limit": asked.limit + 1, "offset": done}
-        )
+        rows = self._reads.read(asked.project, asked.view, _cut(asked, done))
         wanted = parse(asked.view, asked.params).min_position
-        return _page(asked, rows, max(position, wanted), done)
+        return _page(asked, rows, Moment(max(position, wanted)), done)
 
-    def _past(self, asked: Question, position: int | None, done: int) -> Page:
-        point, now = parse_point("now" if asked.as_of is None else asked.as_of), datetime.now(UTC)
-        with self._travel() as travel:
-            if position is None:
-                position = resolve(point, self._log, travel, asked.project, now)
-            at = timed_at(asked.view, time_of(point, now))
-            params = {**at, **asked.params, "limit": asked.limit + 1, "offset": done}
-            rows = travel.view(asked.project, asked.view, position, params)
-        return _page(asked, rows, position, done)
+    def _then(self, asked: Question, as_of: str | Moment, done: int) -> Page:
+        moment, rows = self._past.view(asked.project, asked.view, as_of, _cut(asked, done))
+        return _page(asked, rows, moment, done)
 
     def _events(self, asked: Question) -> Page:
         """By sequence: events do not change, so there is always a next page, and an empty one is the end."""
@@ -180,19 +162,19 @@ class Lists:
         if not rows:
             return Page(position=self._reads.visible(), result=[])
         last = rows[-1]
-        return Page(position=last["position"], result=rows, next=asked.after(0, last["sequence"]))
-
-    @contextmanager
-    def _travel(self) -> Iterator[Travel]:
-        with timed(self._replayed), connected(self._url) as connection:
-            yield Travel(self._log, self._codec, connection)
+        return Page(position=last["position"], result=rows, next=asked.after(Moment(0), last["sequence"]))
 
 
-def _page(asked: Question, rows: list[Item], position: int, done: int) -> Page:
+def _cut(asked: Question, done: int) -> dict[str, Any]:
+    """The view's parameters, for the rows of a page and one more."""
+    return {**asked.params, "limit": asked.limit + 1, "offset": done}
+
+
+def _page(asked: Question, rows: list[Item], moment: Moment, done: int) -> Page:
     """The rows that were asked for, of one more than that."""
     more = len(rows) > asked.limit
-    cursor = asked.after(position, done + asked.limit) if more else None
-    return Page(position=position, result=rows[: asked.limit], next=cursor)
+    cursor = asked.after(moment, done + asked.limit) if more else None
+    return Page(position=moment.position, result=rows[: asked.limit], next=cursor)
 
 
 def _limit(given: Mapping[str, str], view: str) -> int:

@@ -8,7 +8,8 @@ life of this agent) are handed out by the next claim.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -16,6 +17,9 @@ from domain.errors import CoordError
 from services.bus.caller import Refused
 from services.mcp.line import Item, Line
 from services.waiting import either
+
+if TYPE_CHECKING:  # few sessions look back, and only they need the database's client
+    from services.reading.past import Measured
 
 BEATS_PER_LEASE = 3
 MIN_BEAT_S = 0.3
@@ -54,9 +58,18 @@ class Held(Struct, frozen=True):
 class Desk:
     """What stays between one client's calls. Close it in the end."""
 
-    def __init__(self, line: Line, *, persona: str | None = None, database_url: str | None = None) -> None:
+    def __init__(
+        self,
+        line: Line,
+        *,
+        persona: str | None = None,
+        database_url: str | None = None,
+        measured: "Measured" = nullcontext,
+    ) -> None:
+        """`measured` goes around each look at the past."""
         self.line = line
         self.database_url = database_url
+        self.measured = measured
         self.persona = persona
         self.session: str | None = None
         self.held: dict[str, Held] = {}

@@ -16,6 +16,7 @@ from services.bus.wire import check_name
 from services.gateway.asking import Asker
 from services.gateway.denials import Forbidden
 from services.gateway.entry import Entry, Holder
+from services.reading.past import Measured
 from services.reading.reads import Reads
 
 if TYPE_CHECKING:
@@ -32,12 +33,16 @@ ROLES = frozenset({"worker", "planner", "operator", "observer"})
 class McpDoor:
     """An ASGI application. Close it in the end."""
 
-    def __init__(self, entry: Entry, asker: Asker, reads: Reads, link: Link, database_url: str) -> None:
+    def __init__(
+        self, entry: Entry, asker: Asker, reads: Reads, link: Link, database_url: str, measured: Measured
+    ) -> None:
+        """`measured` goes around each look at the past."""
         self._entry = entry
         self._asker = asker
         self._reads = reads
         self._link = link
         self._database_url = database_url
+        self._measured = measured
         self._hosting: Hosting | None = None
         self._opening = asyncio.Lock()
 
@@ -62,7 +67,9 @@ class McpDoor:
         async with self._opening:
             if self._hosting is None:
                 hosted = await asyncio.to_thread(_load)
-                self._hosting = hosted(self._entry, self._asker, self._reads, self._link, self._database_url)
+                self._hosting = hosted(
+                    self._entry, self._asker, self._reads, self._link, self._database_url, self._measured
+                )
             return self._hosting
 
 

@@ -32,6 +32,7 @@ from services.mcp.desk import Desk
 from services.mcp.line import Heard, Item, Unsubscribe, listening
 from services.mcp.profiles import PROFILES
 from services.mcp.serving import server_of
+from services.reading.past import Measured
 from services.reading.reads import Reads
 from services.recall.asking import recall
 from services.recall.params import VIEW as RECALL
@@ -114,7 +115,10 @@ class _Seat:
 class Hosting:
     """All MCP sessions of a gateway. Close it in the end."""
 
-    def __init__(self, entry: Entry, asker: Asker, reads: Reads, link: Link, database_url: str) -> None:
+    def __init__(
+        self, entry: Entry, asker: Asker, reads: Reads, link: Link, database_url: str, measured: Measured
+    ) -> None:
+        self._measured = measured
         self._entry = entry
         self._asker = asker
         self._reads = reads
@@ -160,7 +164,8 @@ class Hosting:
         if key not in self._seats:
             self._make_room(holder)
             line = GatewayLine(self._entry, holder, project, self._asker, self._reads, self._link)
-            self._seats[key] = _Seat(Desk(line, persona=persona, database_url=self._database_url))
+            desk = Desk(line, persona=persona, database_url=self._database_url, measured=self._measured)
+            self._seats[key] = _Seat(desk)
         return self._seats[key]
 
     def _make_room(self, holder: Holder) -> None:

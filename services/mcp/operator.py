@@ -163,7 +163,7 @@ def past_of(desk: Desk) -> "Past":
         raise NoPastHere
     from services.mcp.past import Past  # it loads the database's client, which few sessions need
 
-    return Past(desk.database_url)
+    return Past(desk.database_url, desk.measured)
 
 
 OBSERVER: tuple[Tool, ...] = (

@@ -4,7 +4,7 @@ It needs the log, so it is there only where the database is: in the gateway, and
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.projector.tables import connected
 from services.reading.diff import USUAL, Diff, Place, diff
+from services.reading.past import Measured
 from services.reading.points import parse_point, resolve
 from services.reading.travel import Travel
 
@@ -23,8 +24,9 @@ Item = dict[str, Any]
 class Past:
     """Answers about one database; each call opens and closes what it needs, and blocks."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, measured: Measured = nullcontext) -> None:
         self._url = database_url
+        self._measured = measured
 
     def replay(self, project: str, view: str, until: str, params: Item) -> tuple[int, list[Item]]:
         """The position that `until` means, and the view's rows there. Raises BadPoint, UnknownView, …"""
@@ -45,7 +47,7 @@ class Past:
     def _opened(self) -> Iterator[tuple[EventLog, Travel]]:
         log = EventLog(self._url)
         try:
-            with connected(self._url) as connection:
+            with self._measured(), connected(self._url) as connection:
                 yield log, Travel(log, _codec(), connection)
         finally:
             log.close()

@@ -8,10 +8,11 @@ from msgspec import Struct
 from domain.errors import CoordError, Rejection
 from services import errors
 from services.doors.commands import ForeignReplySubject
-from services.doors.views import TooManyReads
+from services.doors.questions import TooManyQuestions
 from services.log.chain import BrokenHistory
 from services.log.codec import UnknownEvent, UnreadableEvent
 from services.log.database import LogConflict, LogFull, LogMissing, LogUnavailable
+from services.reading.points import BadPoint, PointNotReached
 from services.reading.reads import NotYetVisible
 
 _ANSWERED: tuple[type[CoordError], ...] = (
@@ -24,8 +25,10 @@ _ANSWERED: tuple[type[CoordError], ...] = (
     errors.Unavailable,
     errors.InternalError,
     ForeignReplySubject,
-    TooManyReads,
+    TooManyQuestions,
     NotYetVisible,
+    BadPoint,
+    PointNotReached,
     LogConflict,
     LogUnavailable,
     LogFull,

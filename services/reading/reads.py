@@ -17,17 +17,14 @@ from psycopg import IsolationLevel
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from domain.errors import CoordError, NotFound
+from domain.errors import CoordError
 from domain.messages import SYSTEM_PROJECT
-from projections.activity import ACTIVITY, ACTIVITY_VIEW, ActivityParams
-from projections.agents import AGENTS
+from projections.activity import ACTIVITY
 from projections.catalog import PROJECTIONS, VIEWS
-from projections.dependencies import DEPENDENCIES
 from projections.framework import Projection
-from projections.handoffs import HANDOFFS, HANDOFFS_VIEW, HandoffParams
-from projections.queue import QUEUE, QUEUE_VIEW, QueueParams
+from projections.queue import QUEUE
 from projections.settings import SettingParams
-from projections.views import MAX_ROWS, MAX_WAIT_S, Filter, Page, View
+from projections.views import MAX_WAIT_S, Filter, Page, View
 from services.errors import BadInput, Unavailable, UnknownView
 from services.landing.params import AUDIT, HISTORY, LANDING, LandingParams, OfSessionParams
 from services.log.database import ImpatientConnection
@@ -35,7 +32,7 @@ from services.log.event_pages import EventParams, read_events
 from services.projector.layers import read_layers
 from services.projector.tables import Connection
 from services.projector.tracking import PROJECTED
-from services.reading.learned import LEARNED, Learned
+from services.reading.composed import COMPOSED, COUNTED, Composed
 from services.reading.listing import all_rows, chosen, query
 from services.reading.named import named, parts_for
 from services.recall.params import VIEW as RECALL
@@ -51,12 +48,9 @@ _SILENCE_S = 10.0
 """A database that does not even keep its own timeout hangs."""
 
 _POLL_TIMEOUT_S = 1.0
-_HISTORY_ROWS = 200
 
 Item = dict[str, Any]
 """One entry of an answer."""
-
-_COUNTED: Mapping[str, Projection[Any]] = {"agents": AGENTS, "tasks": QUEUE, "handoffs": HANDOFFS}
 
 
 class NotYetVisible(CoordError):
@@ -68,10 +62,6 @@ class NotYetVisible(CoordError):
         " see `coordctl doctor` if they do not move."
     )
     retryable = True
-
-
-class TaskParams(Page, frozen=True, kw_only=True):
-    task: str
 
 
 class Tally(Struct, frozen=True):
@@ -236,6 +226,10 @@ def view_names() -> list[str]:
 
 
 def _answered(connection: Connection, view: str, project: str, page: Page) -> list[Item]:
+    if page.as_of is not None:
+        raise BadInput(
+            verb=f"view {view}", why="`as_of` asks for the past, and only the present is told here"
+        )
     if view in _SPECIAL:
         return _SPECIAL[view].answer(connection, project, page)
     return _listed(connection, VIEWS[view], project, page)
@@ -262,32 +256,6 @@ def _mergeable(project: str, page: Page) -> list[Filter]:
     return [Filter(("project",), (project,)), *([] if user is None else [Filter(("user",), ("", user))])]
 
 
-def _task(connection: Connection, project: str, params: TaskParams) -> list[Item]:
-    """One task with all that belongs to it."""
-    found = _listed(connection, QUEUE_VIEW, project, QueueParams(entity=params.task))
-    if not found:
-        raise NotFound(kind="task", id=params.task)
-    handoffs = _listed(connection, HANDOFFS_VIEW, project, HandoffParams(task=params.task, limit=MAX_ROWS))
-    entities = (params.task, *(handoff["handoff"] for handoff in handoffs))
-    activity = ActivityParams(entity=entities, limit=_HISTORY_ROWS)
-    dependents = named(connection, DEPENDENCIES, "dependents", project, {"task": params.task})
-    detail = {
-        "dependents": [edge["task"] for edge in dependents],
-        "handoffs": handoffs,
-        "activity": _listed(connection, ACTIVITY_VIEW, project, activity),
-    }
-    return [found[0] | detail]
-
-
-def _counts(connection: Connection, project: str, _: Page) -> list[Item]:
-    """By kind and status; what does not occur is left out."""
-    counts: dict[str, dict[str, int]] = {kind: {} for kind in _COUNTED}
-    for tally in _tallies(connection, project):
-        counts[tally.kind][tally.status] = tally.count
-    handoffs = counts["handoffs"]
-    return [{**counts, "handoffs_open": handoffs.get("initiated", 0) + handoffs.get("accepted", 0)}]
-
-
 def _projects(connection: Connection, _: str, page: Page) -> list[Item]:
     """All projects, whichever one asks."""
     return query(connection, ACTIVITY, "projects", {})[page.offset : page.offset + page.limit]
@@ -305,23 +273,28 @@ class _Special(Struct, frozen=True):
     answer: Callable[[Connection, str, Any], list[Item]]
 
 
-def _learned(view: Learned) -> _Special:
-    """What is learned from a project's rows as they are now."""
+class _Now(Struct, frozen=True):
+    """A project as its tables have it."""
 
-    def answer(connection: Connection, project: str, page: Any) -> list[Item]:
-        return view.answer(
-            lambda projection, name, parameters: named(connection, projection, name, project, parameters),
-            page,
-        )
+    connection: Connection
+    project: str
 
-    return _Special(view.params, answer)
+    def listed(self, view: View[Any], page: Page) -> list[Item]:
+        return _listed(self.connection, view, self.project, page)
+
+    def named(self, projection: Projection[Any], name: str, parameters: Mapping[str, Any], /) -> list[Item]:
+        return named(self.connection, projection, name, self.project, parameters)
+
+
+def _composed(view: Composed) -> _Special:
+    return _Special(
+        view.params, lambda connection, project, page: view.answer(_Now(connection, project), page)
+    )
 
 
 _SPECIAL: Mapping[str, _Special] = {
-    "task": _Special(TaskParams, _task),
-    "counts": _Special(Page, _counts),
     "events": _Special(EventParams, read_events),
-    **{name: _learned(view) for name, view in LEARNED.items()},
+    **{name: _composed(view) for name, view in COMPOSED.items()},
     "projects": _Special(Page, _projects),
     RECALL: _Special(RecallParams, _elsewhere),
     LANDING: _Special(LandingParams, _elsewhere),
@@ -333,7 +306,7 @@ _SPECIAL: Mapping[str, _Special] = {
 def _tallies(connection: Connection, project: str | None) -> list[Tally]:
     return [
         Tally(row["project"], kind, row["status"], row["count"])
-        for kind, projection in _COUNTED.items()
+        for kind, projection in COUNTED.items()
         for row in _counted(connection, projection, project)
     ]
 

@@ -27,13 +27,14 @@ from services.projector.bases import NOTHING, events_after, nearest_base
 from services.projector.layers import parts_of, read_layers, rows_of, union
 from services.projector.tables import Connection, Table
 from services.projector.tracking import reached
-from services.reading.learned import LEARNED, FactorParams
+from services.reading.composed import COMPOSED
+from services.reading.learned import FactorParams
 from services.reading.listing import chosen, query, served
 from services.reading.overlay import overlaid
 from services.reading.reads import Item, data_of, parse, with_blockers
 from services.reading.replay import Rows
 
-DATED = frozenset({*VIEWS, *LEARNED})
+DATED = frozenset({*VIEWS, *COMPOSED})
 """The views that have a past."""
 
 
@@ -76,16 +77,37 @@ class Travel:
         if view not in DATED:
             raise UnknownView(view=view, views=", ".join(sorted(DATED)))
         page = parse(view, params or {})
-        if view in LEARNED:
-            return self._learned(project, view, position, page)
+        if isinstance(page, FactorParams) and page.at is None:
+            page = replace(page, at=self._time_at(project, position))
         with self._snapshot():
-            point = self.point(VIEWS[view].projection, project, position)
-            rows = self._listed(VIEWS[view], point, page)
-            if point.table.projection is not QUEUE:
-                return [data_of(row) for row in rows]
-            needed = {(project, name) for row in rows for name in row.depends_on}
-            found = self.changed(point, needed)
-            return with_blockers(rows, {row.task for row in found.values() if row.status != "completed"})
+            then = _Then(self, project, position)
+            return COMPOSED[view].answer(then, page) if view in COMPOSED else then.listed(VIEWS[view], page)
+
+    def listed(self, view: View[Any], project: str, position: int, page: Page) -> list[Item]:
+        """The rows of a view that is the list of a projection's; within one transaction, as `point`."""
+        point = self.point(view.projection, project, position)
+        rows = self._listed(view, point, page)
+        if view.projection is not QUEUE:
+            return [data_of(row) for row in rows]
+        needed = {(project, name) for row in rows for name in row.depends_on}
+        found = self.changed(point, needed)
+        return with_blockers(rows, {row.task for row in found.values() if row.status != "completed"})
+
+    def named(
+        self,
+        projection: Projection[Any],
+        name: str,
+        project: str,
+        position: int,
+        parameters: Mapping[str, Any],
+    ) -> list[Item]:
+        """The result of a named query over the rows that there were. Raises Unavailable."""
+        if self._connection is None:
+            raise Unavailable(what="What was", why="it is asked of the read models")
+        point = self.point(projection, project, position)
+        source, changed = overlaid(point.table, point.source, self.changed(point).values())
+        asked = {"project": project, **parameters, **changed}
+        return query(self._connection, projection, name, asked, source)
 
     def rows(
         self,
@@ -144,25 +166,10 @@ class Travel:
             return {}
         return point.table.load(self._connection, keys, point.by_key)
 
-    def _learned(self, project: str, view: str, position: int, page: Page) -> list[Item]:
-        """The named queries of a view, over the rows that there were; its time is that of the last event."""
-        if isinstance(page, FactorParams) and page.at is None:
-            page = replace(page, at=self._time_at(position))
-
-        def ask(projection: Projection[Any], name: str, parameters: Mapping[str, Any]) -> list[Item]:
-            if self._connection is None:
-                raise Unavailable(what=f"View {view}", why="it is asked of the read models")
-            point = self.point(projection, project, position)
-            rows = self.changed(point).values()
-            source, changed = overlaid(point.table, point.source, rows)
-            asked = {"project": project, **parameters, **changed}
-            return query(self._connection, projection, name, asked, source)
-
-        with self._snapshot():
-            return LEARNED[view].answer(ask, page)
-
-    def _time_at(self, position: int) -> datetime:
+    def _time_at(self, project: str, position: int) -> datetime:
+        """That of the event there, of whatever project; where there is none, of the project's last before."""
         rows = self._log.read(position - 1, 1, until=position) if position else []
+        rows = rows or self._log.read_at(project, [self._log.sequence_at(project, position)])
         return self._codec.decode(rows[0]).at if rows else datetime.fromtimestamp(0, UTC)
 
     def _all(self, point: Point) -> Rows:
@@ -201,3 +208,17 @@ class Travel:
         with self._connection.transaction():
             self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield
+
+
+class _Then(Struct, frozen=True):
+    """A project as it was right after the event at a position."""
+
+    travel: Travel
+    project: str
+    position: int
+
+    def listed(self, view: View[Any], page: Page) -> list[Item]:
+        return self.travel.listed(view, self.project, self.position, page)
+
+    def named(self, projection: Projection[Any], name: str, parameters: Mapping[str, Any], /) -> list[Item]:
+        return self.travel.named(projection, name, self.project, self.position, parameters)

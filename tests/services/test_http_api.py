@@ -115,7 +115,7 @@ def test_refusals_are_problems_that_say_what_to_do(web: Web) -> None:
         assert (web.get(f"/api/{web.project}/queue?as_of={point}")).code == "bad_point"
     for wrong in ("settings?scope=null", "factor?at=0.5"):
         assert (web.get(f"/api/{web.project}/{wrong}")).code == "bad_input"
-    assert (web.get(f"/api/{web.project}/counts?as_of=1")).code == "bad_input"
+    assert (web.get(f"/api/{web.project}/projects?as_of=1")).code == "bad_input"
     early = web.get(f"/api/{web.project}/queue?min_position=999&wait_s=0")
     assert (early.code, early.headers["retry-after"]) == ("not_yet_visible", "1")
     plain = web.post("task.claim", headers={"Content-Type": "text/plain"})

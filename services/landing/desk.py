@@ -8,7 +8,7 @@ task the recall service says; without it, words alone do, and the answer says so
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from services.landing.sources import Past, Present
 from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.projector.tables import connected
+from services.reading.past import Measured
 from services.reading.points import parse_point, resolve
 from services.reading.reads import Reads, parse
 from services.reading.travel import Travel
@@ -60,10 +61,13 @@ class _Kept(Struct, frozen=True):
 class LandingDesk:
     """Answers questions; use it from one event loop, and close it in the end."""
 
-    def __init__(self, url: str, reads: Reads, client: Callable[[], Client]) -> None:
+    def __init__(
+        self, url: str, reads: Reads, client: Callable[[], Client], measured: Measured = nullcontext
+    ) -> None:
         """`client` gives the connection to NATS, over which recall is asked. It may raise Unavailable."""
         self._url = url
         self._reads = reads
+        self._measured = measured
         self._client = client
         self._log = EventLog(url)
         self._codec = Codec(EVENTS, upcast)
@@ -185,7 +189,7 @@ class LandingDesk:
         return failures[: gathering.MAX_FAILURES], memories, []
 
     def _then(self, project: str, params: LandingParams) -> tuple[Fleet, Own]:
-        with self._travel() as travel:
+        with self._measured(), self._travel() as travel:
             position = self._position(travel, project, params.as_of)
             past = Past(travel, self._log, self._codec, position)
             known = gathering.fleet(past, project)
@@ -194,7 +198,8 @@ class LandingDesk:
     def _of_session(
         self, project: str, view: str, params: OfSessionParams
     ) -> tuple[int, list[dict[str, Any]]]:
-        with self._travel() as travel:
+        measured = nullcontext if params.as_of is None else self._measured
+        with measured(), self._travel() as travel:
             position = self._position(travel, project, params.as_of)
             answer = sessions.audit if view == AUDIT else sessions.history
             return position, [_told(each) for each in answer(travel, project, position, params)]

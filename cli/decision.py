@@ -25,6 +25,7 @@ def decision() -> None:
 @click.option("--consequences", help="What follows from it.")
 @click.option("--supersedes", type=KEY, help="The decision whose place it takes.")
 @click.option("--task", type=TASK, help="The task it was made in.")
+@click.option("--session", type=KEY, help="The session it was in, of several that you have open.")
 @acting
 @pass_context
 def record(context: Context, /, actor: str, because: str | None, **fields: Any) -> None:

@@ -8,7 +8,7 @@ from cli.context import Context, pass_context
 from cli.options import acting, given, paged, searched
 from cli.output import print_answer
 from cli.session import ask
-from cli.types import TASK
+from cli.types import KEY, TASK
 from cli.views import list_view
 
 
@@ -23,6 +23,7 @@ def failure() -> None:
 @click.option("--why", required=True, help="Why it failed.")
 @click.option("--lesson", help="What to do instead.")
 @click.option("--task", type=TASK, help="The task it happened in.")
+@click.option("--session", type=KEY, help="The session it was in, of several that you have open.")
 @acting
 @pass_context
 def record(context: Context, /, actor: str, **fields: Any) -> None:

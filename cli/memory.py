@@ -1,6 +1,5 @@
 """`coordctl memory`: what agents keep for later, and find again by meaning."""
 
-from datetime import datetime
 from typing import Any
 
 import click
@@ -8,12 +7,12 @@ import click
 from cli.context import Context, pass_context
 from cli.options import acting, given, paged, searched
 from cli.output import Item, print_answer
+from cli.recalling import STATUSES
 from cli.session import ask, read
 from cli.types import KEY, MOMENT, NAME, TASK
 from cli.views import list_view
 
 VISIBILITIES = ("private", "project", "shared")
-STATUSES = ("current", "superseded", "archived")
 
 
 @click.group()
@@ -27,7 +26,7 @@ def memory() -> None:
 @click.option("--importance", type=click.FloatRange(0, 1), help="From 0 to 1; 0.5 if not given.")
 @click.option("--tag", "tags", type=KEY, multiple=True, help="A word to find it by; repeatable.")
 @click.option("--task", type=TASK, help="The task it comes from.")
-@click.option("--session", type=KEY, help="The session it comes from.")
+@click.option("--session", type=KEY, help="The session it was in, of several that you have open.")
 @click.option("--visibility", type=click.Choice(VISIBILITIES), help="Who recalls it; project if not given.")
 @click.option("--supersedes", type=KEY, multiple=True, help="A memory whose place it takes; repeatable.")
 @acting
@@ -69,11 +68,12 @@ def supersede(context: Context, memory_id: str, text: str, actor: str) -> None:
 @click.option("--for", "reader", type=NAME, help="Also what is private to this agent, or shared with it.")
 @click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Only these; repeatable.")
 @click.option("--since", type=MOMENT, help="Only what was stored from then on.")
+@click.option("--until", type=MOMENT, help="Only what was stored before then.")
 @click.option("--as-of", metavar="POINT", help="What was known at this point.")
 @click.option("--least", type=click.FloatRange(0, 1), help="How alike it must be, from 0 to 1.")
 @click.option("--limit", type=click.IntRange(1, 100), help="How many at most; 10 if not given.")
 @pass_context
-def recall(context: Context, /, since: datetime | None, **params: Any) -> None:
+def recall(context: Context, /, **params: Any) -> None:
     """Find memories that mean what TEXT says, or hold its words; without a TEXT, the latest.
 
     Each line says which way it was found. Names and error codes are found as they are written.
@@ -83,8 +83,7 @@ def recall(context: Context, /, since: datetime | None, **params: Any) -> None:
     from cli.recalling import print_hits
     from cli.recalling import recall as search
 
-    when = None if since is None else since.isoformat()
-    hits = search(context, source="memory", since=when, **params)
+    hits = search(context, source="memory", **params)
     print_hits(context, hits, "Nothing like it is remembered.")
 
 

@@ -10,6 +10,7 @@ from cli.options import given
 from cli.output import Item, clean, print_json, print_table, warn
 from cli.session import opened_log
 
+STATUSES = ("current", "superseded", "archived")
 SOURCES = ("memory", "failure", "decision", "spike", "pattern")
 FAILURES = "failure"
 SPIKES = "spike"
@@ -28,6 +29,7 @@ def recall(context: Context, timeout_s: float | None = None, **params: Any) -> l
     Raises Refused, NotRunning, TimedOut or Unavailable.
     """
     import asyncio
+    from datetime import datetime
 
     from services.config import resolve_nats
     from services.recall.asking import TIMEOUT_S, ask
@@ -36,7 +38,11 @@ def recall(context: Context, timeout_s: float | None = None, **params: Any) -> l
     if timeout_s is None:
         with opened_log(context) as log:
             params |= {"min_position": log.head(), "wait_s": CATCH_UP_TIMEOUT_S}
-    return [*asyncio.run(ask(url, context.project, given(**params), timeout_s or TIMEOUT_S))]
+    asked = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in given(**params).items()
+    }
+    return [*asyncio.run(ask(url, context.project, asked, timeout_s or TIMEOUT_S))]
 
 
 def similar_failures(context: Context, *about: str) -> list[Item]:

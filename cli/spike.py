@@ -22,6 +22,7 @@ def spike() -> None:
 @click.argument("question")
 @click.option("--approach", help="How it is to be tried.")
 @click.option("--task", type=TASK, help="The task it is for.")
+@click.option("--session", type=KEY, help="The session it was in, of several that you have open.")
 @acting
 @pass_context
 def initiate(context: Context, /, actor: str, **fields: Any) -> None:
@@ -42,6 +43,7 @@ def initiate(context: Context, /, actor: str, **fields: Any) -> None:
 @click.option("--viable/--not-viable", required=True, help="Whether this is a way to go.")
 @click.option("--lessons", help="What to keep in mind.")
 @click.option("--minutes", type=float, help="How long it took.")
+@click.option("--session", type=KEY, help="The session it was in, of several that you have open.")
 @acting
 @pass_context
 def conclude(context: Context, /, actor: str, spike_id: str, **fields: Any) -> None:

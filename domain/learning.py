@@ -29,6 +29,7 @@ class RecordFailure(Command, frozen=True, kw_only=True):
     why: Text
     lesson: Text = ""
     task: TaskId | None = None
+    session: Key | None = None
 
 
 class RecordEstimate(Command, frozen=True, kw_only=True):
@@ -75,6 +76,7 @@ class FailureRecorded(Event, frozen=True, kw_only=True):
     why: str
     lesson: str = ""
     task: str | None = None
+    session: str | None = None
 
     @property
     def entity(self) -> str:
@@ -153,6 +155,7 @@ def decide(ledger: "Ledger", command: LearningCommand, context: Context) -> tupl
                     why=command.why,
                     lesson=command.lesson,
                     task=command.task,
+                    session=ledger.session_of(context.actor, command.session),
                 ),
             )
         case RecordEstimate():

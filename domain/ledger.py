@@ -42,6 +42,7 @@ class Ledger:
         self.bookmarks: dict[str, Bookmark] = {}
         self.memories: dict[str, Memory] = {}
         self.sessions: dict[str, Session] = {}
+        self.sessions_by_agent: dict[str, tuple[str, ...]] = {}
         self.settings: dict[SettingId, Data] = {}
         self.timers = Timers()
         self.fence_floor = 0
@@ -94,8 +95,12 @@ class Ledger:
 
     def end_sessions_of(self, agent: str, reason: str) -> tuple[Event, ...]:
         """The ends of the sessions that this agent has open."""
-        own = [name for name, each in self.sessions.items() if each.agent == agent]
-        return sessions.end_all(self, own, reason)
+        return sessions.end_all(self, self.sessions_by_agent.get(agent, ()), reason)
+
+    def session_of(self, agent: str, named: str | None) -> str | None:
+        """The session that something belongs to: the one it names, else the only one its agent has open."""
+        own = self.sessions_by_agent.get(agent, ())
+        return own[0] if named is None and len(own) == 1 else named
 
     def seen(self, name: str, at: datetime, *, active: bool) -> None:
         """Note a sign of life of an agent; `active` if it was more than a heartbeat.

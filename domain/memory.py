@@ -241,7 +241,7 @@ def _store(ledger: "Ledger", command: StoreMemory, context: Context) -> tuple[Ev
         tags=tuple(dict.fromkeys(command.tags)),
         visibility=command.visibility,
         task=command.task,
-        session=command.session,
+        session=ledger.session_of(context.actor, command.session),
         supersedes=superseded,
     )
     replaced = (MemorySuperseded(memory=name, by=stored.memory) for name in superseded)

@@ -1,7 +1,8 @@
 """Sessions: an agent at work from one start to one end, what it attends to, and who sent it.
 
-What an agent does may name its session, and so may the tasks that it delegates: what came of a session is
-then found without guessing. The ledger knows the open ones. An agent's sessions end with the agent.
+What an agent does belongs to its session, and so do the tasks that it delegates; of several open ones, to
+the one that it names. What came of a session is then found without guessing. The ledger knows the open ones.
+An agent's sessions end with the agent.
 """
 
 from collections.abc import Iterable
@@ -111,10 +112,10 @@ def _start(ledger: "Ledger", command: StartSession, context: Context) -> tuple[E
         task=command.task,
         parent=command.parent,
     )
-    own = [name for name, each in ledger.sessions.items() if each.agent == context.actor]
-    excess = own[: len(own) + 1 - MAX_OPEN_OF_AGENT] if len(own) >= MAX_OPEN_OF_AGENT else []
+    own = ledger.sessions_by_agent.get(context.actor, ())
+    excess = own[: len(own) + 1 - MAX_OPEN_OF_AGENT] if len(own) >= MAX_OPEN_OF_AGENT else ()
     if not excess and len(ledger.sessions) >= MAX_OPEN_SESSIONS:
-        excess = [next(iter(ledger.sessions))]
+        excess = (next(iter(ledger.sessions)),)
     return (*end_all(ledger, excess, "too many are open"), started)
 
 
@@ -137,7 +138,12 @@ def evolve(ledger: "Ledger", event: AnySessionEvent, sequence: int) -> None:
     match event:
         case SessionStarted():
             ledger.sessions[event.session] = Session(event.agent, sequence)
+            by_agent = ledger.sessions_by_agent
+            by_agent[event.agent] = (*by_agent.get(event.agent, ()), event.session)
         case SessionEnded():
             ledger.sessions.pop(event.session, None)
+            own = ledger.sessions_by_agent.pop(event.agent, ())
+            if left := tuple(each for each in own if each != event.session):
+                ledger.sessions_by_agent[event.agent] = left
         case _:
             assert_never(event)

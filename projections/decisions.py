@@ -30,12 +30,14 @@ class DecisionRow(Row, frozen=True, kw_only=True):
     decided_at: datetime
     superseded_by: str | None = None
     superseded_at: datetime | None = None
+    session: str | None = None
 
 
 class DecisionParams(Page, frozen=True, kw_only=True):
     entity: str | None = None
     task: str | None = None
     agent: str | None = None
+    session: str | None = None
     status: tuple[Status, ...] = ()
     text: Search | None = None
 
@@ -54,6 +56,7 @@ def recorded_decision(_: DecisionRow | None, event: DecisionRecorded, recorded: 
         supersedes=event.supersedes,
         decided_by=recorded.actor,
         decided_at=recorded.at,
+        session=event.session,
     )
 
 
@@ -64,7 +67,7 @@ def superseded(row: DecisionRow, event: DecisionSuperseded, recorded: Recorded) 
 
 DECISIONS = Projection(
     name="decisions",
-    version=1,
+    version=2,
     row=DecisionRow,
     key=("decision",),
     folds=(on(DecisionRecorded, recorded_decision), on(DecisionSuperseded, superseded)),

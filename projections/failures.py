@@ -19,6 +19,7 @@ class FailureRow(Row, frozen=True, kw_only=True):
     task: str | None
     recorded_by: str
     recorded_at: datetime
+    session: str | None = None
 
 
 class FailureParams(Page, frozen=True, kw_only=True):
@@ -26,6 +27,7 @@ class FailureParams(Page, frozen=True, kw_only=True):
     feature: str | None = None
     task: str | None = None
     agent: str | None = None
+    session: str | None = None
     text: Search | None = None
 
 
@@ -40,12 +42,13 @@ def recorded_failure(_: FailureRow | None, event: FailureRecorded, recorded: Rec
         task=event.task,
         recorded_by=recorded.actor,
         recorded_at=recorded.at,
+        session=event.session,
     )
 
 
 FAILURES = Projection(
     name="failures",
-    version=1,
+    version=2,
     row=FailureRow,
     key=("failure",),
     folds=(on(FailureRecorded, recorded_failure),),

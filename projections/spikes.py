@@ -12,7 +12,7 @@ from projections.views import Page, Search, View
 
 
 class SpikeRow(Row, frozen=True, kw_only=True):
-    """A spike; `viable` is None until it is concluded."""
+    """A spike; `viable` is None until it is concluded, which may be in another session."""
 
     spike: str
     question: str
@@ -26,12 +26,15 @@ class SpikeRow(Row, frozen=True, kw_only=True):
     minutes: float | None = None
     concluded_by: str | None = None
     concluded_at: datetime | None = None
+    session: str | None = None
+    concluded_session: str | None = None
 
 
 class SpikeParams(Page, frozen=True, kw_only=True):
     entity: str | None = None
     task: str | None = None
     agent: str | None = None
+    session: str | None = None
     viable: bool | None = None
     text: Search | None = None
 
@@ -45,6 +48,7 @@ def initiated(_: SpikeRow | None, event: SpikeInitiated, recorded: Recorded) -> 
         task=event.task,
         initiated_by=recorded.actor,
         initiated_at=recorded.at,
+        session=event.session,
     )
 
 
@@ -58,12 +62,13 @@ def concluded(row: SpikeRow, event: SpikeConcluded, recorded: Recorded) -> Spike
         minutes=event.minutes,
         concluded_by=recorded.actor,
         concluded_at=recorded.at,
+        concluded_session=event.session,
     )
 
 
 SPIKES = Projection(
     name="spikes",
-    version=1,
+    version=2,
     row=SpikeRow,
     key=("spike",),
     folds=(on(SpikeInitiated, initiated), on(SpikeConcluded, concluded)),
@@ -73,6 +78,10 @@ SPIKES_VIEW = View(
     projection=SPIKES,
     params=SpikeParams,
     order=("-initiated_at", "spike"),
-    compares={"entity": ("spike",), "agent": ("initiated_by", "concluded_by")},
+    compares={
+        "entity": ("spike",),
+        "agent": ("initiated_by", "concluded_by"),
+        "session": ("session", "concluded_session"),
+    },
     searches=("question", "approach", "result", "lessons"),
 )

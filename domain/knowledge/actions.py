@@ -1,11 +1,15 @@
 """Actions: the audit trail of what agents did, step by step, told in batches because there are many."""
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec import Meta as Constraint
 from msgspec import Struct
+from msgspec.structs import replace
 
 from domain.messages import Command, Context, Event, Key, TaskId, Title
+
+if TYPE_CHECKING:
+    from domain.ledger import Ledger
 
 MAX_ACTIONS = 1_000
 
@@ -48,5 +52,8 @@ class ActionsRecorded(Event, frozen=True, kw_only=True):
         return self.batch
 
 
-def decide(command: RecordActions, context: Context) -> tuple[Event, ...]:
-    return (ActionsRecorded(batch=context.new_id("x"), actions=command.actions),)
+def decide(ledger: "Ledger", command: RecordActions, context: Context) -> tuple[Event, ...]:
+    session, done = ledger.session_of(context.actor, None), command.actions
+    if session is not None:
+        done = tuple(replace(each, session=session) if each.session is None else each for each in done)
+    return (ActionsRecorded(batch=context.new_id("x"), actions=done),)

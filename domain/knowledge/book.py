@@ -57,7 +57,7 @@ def decide(ledger: "Ledger", command: KnowledgeCommand, context: Context) -> tup
         case CacheDocumentation():
             return documentation.decide(command, context)
         case RecordActions():
-            return actions.decide(command, context)
+            return actions.decide(ledger, command, context)
         case _:
             assert_never(command)
 

@@ -25,6 +25,7 @@ class RecordDecision(Command, frozen=True, kw_only=True):
     consequences: Text = ""
     supersedes: Key | None = None
     task: TaskId | None = None
+    session: Key | None = None
 
 
 class DecisionRecorded(Event, frozen=True, kw_only=True):
@@ -38,6 +39,7 @@ class DecisionRecorded(Event, frozen=True, kw_only=True):
     consequences: str = ""
     supersedes: str | None = None
     task: str | None = None
+    session: str | None = None
 
     @property
     def entity(self) -> str:
@@ -74,6 +76,7 @@ def decide(ledger: "Ledger", command: DecisionCommand, context: Context) -> tupl
         consequences=command.consequences,
         supersedes=old,
         task=command.task,
+        session=ledger.session_of(context.actor, command.session),
     )
     if old is None:
         return (recorded,)

@@ -21,6 +21,7 @@ class InitiateSpike(Command, frozen=True, kw_only=True):
     question: Title
     approach: Text = ""
     task: TaskId | None = None
+    session: Key | None = None
 
 
 class ConcludeSpike(Command, frozen=True, kw_only=True):
@@ -33,6 +34,7 @@ class ConcludeSpike(Command, frozen=True, kw_only=True):
     viable: bool
     lessons: Text = ""
     minutes: Minutes | None = None
+    session: Key | None = None
 
 
 class SpikeInitiated(Event, frozen=True, kw_only=True):
@@ -42,6 +44,7 @@ class SpikeInitiated(Event, frozen=True, kw_only=True):
     question: str
     approach: str = ""
     task: str | None = None
+    session: str | None = None
 
     @property
     def entity(self) -> str:
@@ -49,7 +52,10 @@ class SpikeInitiated(Event, frozen=True, kw_only=True):
 
 
 class SpikeConcluded(Event, frozen=True, kw_only=True):
-    """`question` and `approach` repeat the beginning, so that this event alone says what was learned."""
+    """`question` and `approach` repeat the beginning, so that this event alone says what was learned.
+
+    `session` is that in which it ended.
+    """
 
     name: ClassVar[str] = "spike.concluded"
 
@@ -60,6 +66,7 @@ class SpikeConcluded(Event, frozen=True, kw_only=True):
     viable: bool
     lessons: str = ""
     minutes: float | None = None
+    session: str | None = None
 
     @property
     def entity(self) -> str:
@@ -76,19 +83,21 @@ AnySpikeEvent = SpikeInitiated | SpikeConcluded
 def decide(ledger: "Ledger", command: SpikeCommand, context: Context) -> tuple[Event, ...]:
     match command:
         case InitiateSpike():
-            spike = context.new_id("s")
-            return (
-                SpikeInitiated(
-                    spike=spike, question=command.question, approach=command.approach, task=command.task
-                ),
+            initiated = SpikeInitiated(
+                spike=context.new_id("s"),
+                question=command.question,
+                approach=command.approach,
+                task=command.task,
+                session=ledger.session_of(context.actor, command.session),
             )
+            return (initiated,)
         case ConcludeSpike():
-            return (_conclude(ledger, command),)
+            return (_conclude(ledger, command, context),)
         case _:
             assert_never(command)
 
 
-def _conclude(ledger: "Ledger", command: ConcludeSpike) -> SpikeConcluded:
+def _conclude(ledger: "Ledger", command: ConcludeSpike, context: Context) -> SpikeConcluded:
     trial = ledger.knowledge.spikes.get(command.spike)
     if trial is None:
         raise UnknownSpike(spike=command.spike)
@@ -101,6 +110,7 @@ def _conclude(ledger: "Ledger", command: ConcludeSpike) -> SpikeConcluded:
         viable=command.viable,
         lessons=command.lessons,
         minutes=command.minutes,
+        session=ledger.session_of(context.actor, command.session),
     )
 
 

@@ -38,14 +38,14 @@ def enqueue(ledger: "Ledger", command: EnqueueTask, context: Context) -> tuple[E
         raise TaskExists(task=task)
     if command.parent is not None and not ledger.tasks.knows(command.parent):
         raise UnknownTask(task=command.parent)
-    _check_session(ledger, command.session)
+    session = _session(ledger, command.session, context.actor)
     _check_dependencies(ledger, {task: command.depends_on})
-    return (_enqueued(ledger, command, task, context, session=command.session),)
+    return (_enqueued(ledger, command, task, context, session=session),)
 
 
 def enqueue_plan(ledger: "Ledger", command: EnqueuePlan, context: Context) -> tuple[Event, ...]:
     """All or none; inside the plan, local names win over ids that exist already."""
-    _check_session(ledger, command.session)
+    session = _session(ledger, command.session, context.actor)
     plan = context.new_id("p")
     ids = _plan_ids(ledger, command.tasks, context)
     edges = {ids[t.local]: _resolve(t.depends_on, ids) for t in command.tasks}
@@ -57,7 +57,7 @@ def enqueue_plan(ledger: "Ledger", command: EnqueuePlan, context: Context) -> tu
             raise UnknownTask(task=parent)
         task = ids[planned.local]
         fields = msgspec.structs.replace(planned, depends_on=edges[task], parent=parent)
-        events.append(_enqueued(ledger, fields, task, context, plan, planned.local, session=command.session))
+        events.append(_enqueued(ledger, fields, task, context, plan, planned.local, session=session))
     return tuple(events)
 
 
@@ -92,10 +92,11 @@ def _resolve(names: tuple[str, ...], ids: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ids.get(name, name) for name in names))
 
 
-def _check_session(ledger: "Ledger", session: str | None) -> None:
-    """Only an open session delegates. Raises UnknownSession."""
-    if session is not None:
-        check_open(ledger, session)
+def _session(ledger: "Ledger", named: str | None, actor: str) -> str | None:
+    """The session that delegates, which must be open. Raises UnknownSession."""
+    if named is not None:
+        check_open(ledger, named)
+    return ledger.session_of(actor, named)
 
 
 def _check_dependencies(ledger: "Ledger", edges: Mapping[str, tuple[str, ...]]) -> None:

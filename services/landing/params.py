@@ -18,7 +18,7 @@ LANDING_VIEWS = frozenset({LANDING, AUDIT, HISTORY})
 MAX_TOKENS = 100_000
 MAX_TASKS = 1_000
 
-Kind = Literal["session", "task", "action", "decision", "memory"]
+Kind = Literal["session", "task", "action", "decision", "memory", "failure", "spike"]
 Point = Annotated[str, Meta(max_length=200)]
 Item = dict[str, Data]
 

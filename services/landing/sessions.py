@@ -1,6 +1,7 @@
 """What a session delegated and did: its tasks with what came back, and its history. It only reads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from services.reading.travel import Travel
 MAX_INPUT_BYTES = 2_000
 MAX_ENTRIES = 10_000
 """Of each kind; what is older is left out."""
+
+_OF_TASKS = ("task.", "handoff.")
 
 
 def audit(travel: Travel, project: str, position: int, params: OfSessionParams) -> list[Delegated]:
@@ -46,36 +49,49 @@ def _entries(travel: Travel, project: str, position: int, session: Item) -> Iter
         return travel.view(project, view, position, {"limit": MAX_ENTRIES, **params})
 
     name = session["session"]
-    tasks = [row["task"] for row in read("delegations", session=name, limit=MAX_TASKS)]
-    own = [session["task"]] if session["task"] else []
-    for row in read("activity", entity=[name, *tasks, *own]):
-        ended = session["ended_sequence"]
-        if row["entity"] in own and not session["sequence"] <= row["sequence"] <= (ended or row["sequence"]):
-            continue  # it befell the task before or after
+    for row in _happened(read, session):
         kind: Kind = "session" if row["entity"] == name else "task"
-        yield Entry(at=row["at"], kind=kind, id=row["entity"], by=row["actor"], words=row["words"])
+        yield _entry(kind, row["at"], row["entity"], row["actor"], row["words"])
     for row in read("actions", session=name):
         failed = "" if row["success"] else f" failed: {row['error']}"
         words = f"{row['phase']} {row['action']}{failed}".strip()
-        yield Entry(
-            at=row["recorded_at"], kind="action", id=row["batch"], by=row["agent"], words=_short(words)
-        )
+        yield _entry("action", row["recorded_at"], row["batch"], row["agent"], words)
     for row in read("memories", session=name):
         words = f"{row['kind']}: {row['text']}"
-        yield Entry(
-            at=row["stored_at"], kind="memory", id=row["memory"], by=row["agent"], words=_short(words)
-        )
-    for row in read("decisions", agent=session["agent"]):
-        until = session["ended_at"] or row["decided_at"]
-        if session["started_at"] <= row["decided_at"] <= until:
-            words = f"{row['title']}: {row['choice']}"
-            yield Entry(
-                at=row["decided_at"],
-                kind="decision",
-                id=row["decision"],
-                by=row["decided_by"],
-                words=_short(words),
-            )
+        yield _entry("memory", row["stored_at"], row["memory"], row["agent"], words)
+    for row in read("decisions", session=name):
+        words = f"{row['title']}: {row['choice']}"
+        yield _entry("decision", row["decided_at"], row["decision"], row["decided_by"], words)
+    for row in read("failures", session=name):
+        words = f"{row['feature']}: {row['approach']} failed: {row['why']}"
+        yield _entry("failure", row["recorded_at"], row["failure"], row["recorded_by"], words)
+    for row in read("spikes", session=name):
+        if row["session"] == name:
+            words = f"began to try: {row['question']}"
+            yield _entry("spike", row["initiated_at"], row["spike"], row["initiated_by"], words)
+        if row["concluded_session"] == name:
+            end = "a way to go" if row["viable"] else "no way to go"
+            words = f"{row['question']}: {row['result']} ({end})"
+            yield _entry("spike", row["concluded_at"], row["spike"], row["concluded_by"], words)
+
+
+def _happened(read: Callable[..., list[Item]], session: Item) -> Iterable[Item]:
+    """What befell the session and what it delegated; its task, and what its agent did to tasks, meanwhile."""
+    name, first = session["session"], session["sequence"]
+    tasks = [row["task"] for row in read("delegations", session=name, limit=MAX_TASKS)]
+    found = {row["position"]: row for row in read("activity", entity=[name, *tasks])}
+    done = read("activity", actor=session["agent"])
+    meanwhile = [row for row in done if row["event"].startswith(_OF_TASKS)]
+    if session["task"]:
+        meanwhile += read("activity", entity=[session["task"]])
+    for row in meanwhile:
+        if first <= row["sequence"] <= (session["ended_sequence"] or row["sequence"]):
+            found[row["position"]] = row
+    return found.values()
+
+
+def _entry(kind: Kind, at: datetime, name: str, by: str, words: str) -> Entry:
+    return Entry(at=at, kind=kind, id=name, by=by, words=_short(words))
 
 
 def _delegated(row: Any) -> Delegated:

@@ -38,6 +38,8 @@ VERBS = {
 }
 """What a record of each kind is as a command; its fields are the command's."""
 
+OF_A_SESSION = ("failure", "decision", "memory", "spike", "spike_end")
+
 
 async def alike(line: Line, *about: str, source: str = "failure") -> list[Item]:
     """The closest failures of the past. None if they cannot be had: advice keeps nobody from working."""
@@ -184,7 +186,7 @@ class Recorded(Reply, kw_only=True, omit_defaults=True):
 
 
 async def record(desk: Desk, asked: Record) -> Recorded:
-    answer = await desk.line.ask(VERBS[asked.kind], asked.fields)
+    answer = await desk.line.ask(VERBS[asked.kind], _in_session(desk, asked))
     recorded = Recorded(next="claim: the next task, or go on", id=answer.get("id", ""))
     match asked.kind:
         case "estimate":
@@ -198,6 +200,18 @@ async def record(desk: Desk, asked: Record) -> Recorded:
             recorded.before = [in_words(row) for row in (*failures, *spikes)]
             recorded.next = "try it, then record: kind=spike_end"
     return recorded
+
+
+def _in_session(desk: Desk, asked: Record) -> Item:
+    """The fields, with the session that was begun here: somebody of the same name may have another."""
+    session, fields = {"session": desk.session}, asked.fields
+    if not desk.session:
+        return fields
+    if asked.kind in OF_A_SESSION:
+        return session | fields
+    if asked.kind == "actions" and isinstance(actions := fields.get("actions"), list):
+        return fields | {"actions": [session | each if isinstance(each, dict) else each for each in actions]}
+    return fields
 
 
 def _words(text: str) -> list[str]:

@@ -43,6 +43,7 @@ def recorded(ledger: Ledger) -> Snapshot:
         "bookmarks": dict(ledger.bookmarks),
         "memories": {name: msgspec.structs.astuple(memory) for name, memory in ledger.memories.items()},
         "sessions": {name: msgspec.structs.astuple(each) for name, each in ledger.sessions.items()},
+        "sessions_by_agent": dict(ledger.sessions_by_agent),
         "fence_floor": ledger.fence_floor,
         "settings": dict(ledger.settings),
         "leases": {name for kind, name in ledger.timers.due if kind == "lease"},

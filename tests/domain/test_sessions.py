@@ -1,7 +1,15 @@
 """Sessions: who begins and ends them, what they may delegate, and that none outlives its agent."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from domain.agents import AgentTerminated, Leave, SpawnAgent
 from domain.errors import SessionOfAnother, UnknownSession
+from domain.knowledge.actions import Action, ActionsRecorded, RecordActions
+from domain.knowledge.decisions import DecisionRecorded, RecordDecision
+from domain.knowledge.spikes import ConcludeSpike, InitiateSpike, SpikeConcluded, SpikeInitiated
+from domain.learning import FailureRecorded, RecordFailure
+from domain.memory import MemoryStored, StoreMemory
 from domain.sessions import MAX_OPEN_OF_AGENT, EndSession, SessionEnded, SessionStarted, StartSession
 from domain.tasks.commands import EnqueuePlan, EnqueueTask, PlannedTask
 from domain.tasks.events import TaskEnqueued
@@ -53,3 +61,41 @@ def test_whoever_forgets_to_end_sessions_loses_the_oldest() -> None:
     sessions = [started(scenario, "a1") for _ in range(MAX_OPEN_OF_AGENT + 1)]
     assert scenario.the(SessionEnded).session == sessions[0]
     assert [*scenario.ledger.sessions] == [other, *sessions[1:]]
+
+
+def test_what_an_agent_does_belongs_to_its_only_open_session() -> None:
+    scenario = given()
+    session = started(scenario, "a1")
+    for belonging in doings(scenario, "a1"):
+        assert belonging == session
+    for belonging in doings(scenario, "a2"):
+        assert belonging is None
+    other = started(scenario, "a1")
+    for belonging in doings(scenario, "a1"):
+        assert belonging is None  # of two, nobody could say which
+    for belonging in doings(scenario, "a1", session=session):
+        assert belonging == session
+    scenario.when("a1", EndSession(session=session))
+    for belonging in doings(scenario, "a1"):
+        assert belonging == other
+
+
+def doings(scenario: Scenario, agent: str, **named: Any) -> Iterator[str | None]:
+    """The session of each thing that an agent can do in one."""
+    scenario.when(agent, EnqueueTask(title="one", **named))
+    yield scenario.the(TaskEnqueued).session
+    scenario.when(agent, EnqueuePlan(tasks=(PlannedTask(local="a", title="two"),), **named))
+    yield scenario.the(TaskEnqueued).session
+    scenario.when(agent, StoreMemory(text="The tide is late", **named))
+    yield scenario.the(MemoryStored).session
+    scenario.when(agent, RecordFailure(feature="x", approach="y", why="z", **named))
+    yield scenario.the(FailureRecorded).session
+    scenario.when(agent, RecordDecision(title="Voice", choice="third person", **named))
+    yield scenario.the(DecisionRecorded).session
+    scenario.when(agent, InitiateSpike(question="By turns?", **named))
+    yield scenario.the(SpikeInitiated).session
+    spike = scenario.the(SpikeInitiated).spike
+    scenario.when(agent, ConcludeSpike(spike=spike, result="no", viable=False, **named))
+    yield scenario.the(SpikeConcluded).session
+    scenario.when(agent, RecordActions(actions=(Action(action="make", **named),)))
+    yield scenario.the(ActionsRecorded).actions[0].session

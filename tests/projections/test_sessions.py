@@ -13,7 +13,7 @@ def test_a_session_counts_what_it_delegated_and_says_how_it_ended() -> None:
     (began,) = story.do("p1", StartSession(role="planner", platform="cli", focus="Act two", task="t9"))
     assert isinstance(began, SessionStarted)
     story.do("p1", EnqueueTask(id="t1", title="One", session=began.session))
-    story.do("p1", EnqueueTask(id="t2", title="Nobody's"))
+    story.do("p2", EnqueueTask(id="t2", title="Nobody's"))
     plan = (PlannedTask(local="a", title="a", id="t3"), PlannedTask(local="b", title="b", id="t4"))
     story.do("p1", EnqueuePlan(tasks=plan, session=began.session))
     (row,) = story.rows(SESSIONS).values()

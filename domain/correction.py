@@ -7,14 +7,15 @@ last 1,000 at most. There is one for all, one for each persona, and one for each
 from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from math import isfinite
-from statistics import fmean, stdev
-from typing import Literal
+from math import fsum, sqrt
+from statistics import fmean
+from typing import Literal, assert_never
 
 from msgspec import Struct
 
 REMEMBERED_ESTIMATES = 1_000
 WINDOW = timedelta(days=90)
+MAX_RATIO = 1e6
 LEAST_ESTIMATES = 3
 """A factor of fewer says less than that of all."""
 
@@ -44,7 +45,7 @@ class Factor(Struct, frozen=True, kw_only=True):
 def ratio_of(actual: float, estimated: float) -> float | None:
     """Actual by estimated; None if the estimate was of next to nothing, which says nothing."""
     ratio = actual / estimated
-    return ratio if isfinite(ratio) else None
+    return ratio if ratio <= MAX_RATIO else None
 
 
 def remembered() -> deque[Closed]:
@@ -61,28 +62,47 @@ def band(complexity: int) -> Band:
 
 def factors(closed: Iterable[Closed], now: datetime) -> list[Factor]:
     """The factor of all, of each persona, and of each band of complexity; none of what has no estimates."""
-    recent = [each for each in closed if now - WINDOW < each.at <= now]
+    recent = _recent(closed, now)
     personas = sorted({each.persona for each in recent if each.persona is not None})
-    groups: list[tuple[Basis, str, list[Closed]]] = [("all", "", recent)]
-    groups += [("persona", name, [each for each in recent if each.persona == name]) for name in personas]
-    for name in ("1-3", "4-6", "7-10"):
-        groups.append(("complexity", name, [each for each in recent if band(each.complexity) == name]))
-    return [_factor(basis, of, [each.ratio for each in group]) for basis, of, group in groups if group]
+    bands: tuple[Band, ...] = ("1-3", "4-6", "7-10")
+    groups: list[tuple[Basis, str]] = [("all", "")]
+    groups += [("persona", name) for name in personas] + [("complexity", name) for name in bands]
+    found = ((basis, of, _ratios(recent, basis, of)) for basis, of in groups)
+    return [_factor(basis, of, ratios) for basis, of, ratios in found if ratios]
 
 
 def correction(
     closed: Iterable[Closed], persona: str | None, complexity: int, now: datetime
 ) -> Factor | None:
     """The factor for an estimate: its persona's, its band's or that of all, the first that has enough."""
-    found = {(each.basis, each.of): each for each in factors(closed, now)}
+    recent = _recent(closed, now)
     groups: tuple[tuple[Basis, str], ...] = (("persona", persona or ""), ("complexity", band(complexity)))
-    for group in groups:
-        factor = found.get(group)
-        if factor is not None and factor.estimates >= LEAST_ESTIMATES:
-            return factor
-    return found.get(("all", ""))
+    for basis, of in groups:
+        ratios = _ratios(recent, basis, of)
+        if len(ratios) >= LEAST_ESTIMATES:
+            return _factor(basis, of, ratios)
+    return _factor("all", "", _ratios(recent, "all", "")) if recent else None
+
+
+def _recent(closed: Iterable[Closed], now: datetime) -> list[Closed]:
+    return [each for each in closed if now - WINDOW < each.at <= now]
+
+
+def _ratios(closed: Iterable[Closed], basis: Basis, of: str) -> list[float]:
+    """Those of a group."""
+    match basis:
+        case "all":
+            return [each.ratio for each in closed]
+        case "persona":
+            return [each.ratio for each in closed if each.persona == of]
+        case "complexity":
+            return [each.ratio for each in closed if band(each.complexity) == of]
+        case _:
+            assert_never(basis)
 
 
 def _factor(basis: Basis, of: str, ratios: Sequence[float]) -> Factor:
-    spread = stdev(ratios) if len(ratios) > 1 else None
-    return Factor(basis=basis, of=of, factor=fmean(ratios), spread=spread, estimates=len(ratios))
+    mean, spread = fmean(ratios), None
+    if len(ratios) > 1:  # by hand: the library reckons in fractions, which a writer has no time for
+        spread = sqrt(fsum((ratio - mean) ** 2 for ratio in ratios) / (len(ratios) - 1))
+    return Factor(basis=basis, of=of, factor=mean, spread=spread, estimates=len(ratios))

@@ -77,7 +77,7 @@ def closed(row: EstimateRow, event: EstimateClosed, recorded: Recorded) -> Estim
 
 ESTIMATES = Projection(
     name="estimates",
-    version=2,
+    version=3,
     row=EstimateRow,
     key=("estimate",),
     folds=(on(EstimateRecorded, recorded_estimate), on(EstimateClosed, closed)),

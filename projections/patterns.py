@@ -14,9 +14,13 @@ from projections.views import Page, Search, View
 
 
 class PatternRow(Row, frozen=True, kw_only=True):
-    """A pattern; `average_compliance`, from 0 to 100, is that of all its uses, None while there is none."""
+    """A pattern; `average_compliance`, from 0 to 100, is that of all its uses, None while there is none.
+
+    `sequence` is that of the event that defined it last.
+    """
 
     pattern: str
+    sequence: int
     description: str
     example: str
     defined_by: str
@@ -60,6 +64,7 @@ def defined(row: PatternRow | None, event: PatternDefined, recorded: Recorded) -
     return PatternRow(
         project=recorded.project,
         pattern=event.pattern,
+        sequence=recorded.sequence,
         description=event.description,
         example=event.example,
         defined_by=recorded.actor,
@@ -92,7 +97,7 @@ def used(row: PatternUseRow | None, event: PatternUsed, recorded: Recorded) -> P
 
 PATTERNS = Projection(
     name="patterns",
-    version=1,
+    version=2,
     row=PatternRow,
     key=("pattern",),
     folds=(on(PatternDefined, defined), on(PatternUsed, counted)),

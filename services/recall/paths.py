@@ -3,7 +3,8 @@
 A path reads the tables of recall alone; whether a record is still as asked is for the search to see.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -19,14 +20,22 @@ TEXT_LEAST = 0.4
 """The share of what was looked for from which on a text tells of it."""
 
 MAX_RANKED_TEXTS = 5_000
+MAX_SHARING_PROJECTS = 200
+"""Memories that more projects share with one are found there by meaning alone."""
+
+_SHARER = SQL("s.owner")
+_SHARING = """
+SELECT DISTINCT project FROM coord.recall_shares WHERE to_project IN (%s, %s) AND owner <> %s LIMIT %s
+"""
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
-    """A record that was found: whose it is here, and where its text stands."""
+    """A record that was found: whose it is here, and the sequence of the event that said it."""
 
     owner: str
     source: str
     entity: str
+    sequence: int
     score: float
     exact: bool = False
 
@@ -72,25 +81,26 @@ def by_meaning(
     if not branches:
         return []
     statement = SQL(
-        "SELECT f.owner, t.source, t.entity, -f.far FROM ({}) f JOIN coord.recall_texts t"
+        "SELECT f.owner, t.source, t.entity, t.sequence, -f.far FROM ({}) f JOIN coord.recall_texts t"
         " USING (project, sequence) WHERE -f.far >= {} ORDER BY f.far, t.position DESC LIMIT {}"
     ).format(SQL(" UNION ALL ").join(branches), Literal(meant.least), Literal(limit))
     rows = connection.execute(statement)
-    return [Candidate(owner=o, source=s, entity=e, score=score) for o, s, e, score in rows]
+    return [Candidate(owner=o, source=s, entity=e, sequence=n, score=score) for o, s, e, n, score in rows]
 
 
 def latest(connection: Connection, scope: Scope, limit: int) -> list[Candidate]:
     branches = [
-        SQL("(SELECT {} AS owner, t.source, t.entity, t.position FROM {} WHERE {}"
+        SQL("(SELECT {} AS owner, t.source, t.entity, t.sequence, t.position FROM {} WHERE {}"
             " ORDER BY t.position DESC LIMIT {})").format(owner, SQL(source), where, Literal(limit))
         for owner, source, where in _branches(scope, "t", "coord.recall_texts t")
     ]  # fmt: skip
     if not branches:
         return []
-    statement = SQL("SELECT owner, source, entity FROM ({}) f ORDER BY position DESC LIMIT {}").format(
-        SQL(" UNION ALL ").join(branches), Literal(limit)
-    )
-    return [Candidate(owner=o, source=s, entity=e, score=1.0) for o, s, e in connection.execute(statement)]
+    statement = SQL(
+        "SELECT owner, source, entity, sequence FROM ({}) f ORDER BY position DESC LIMIT {}"
+    ).format(SQL(" UNION ALL ").join(branches), Literal(limit))
+    rows = connection.execute(statement)
+    return [Candidate(owner=o, source=s, entity=e, sequence=n, score=1.0) for o, s, e, n in rows]
 
 
 def by_text(connection: Connection, scope: Scope, text: str) -> list[Candidate]:
@@ -98,42 +108,59 @@ def by_text(connection: Connection, scope: Scope, text: str) -> list[Candidate]:
     asked = terms(text)
     if not asked.all:
         return []
-    streams = dict.fromkeys([scope.project, *(segment.stream for segment in scope.segments)])
-    numbers: dict[int, str] = {}
-    for stream in streams:
-        numbers |= hashed(stream, asked.all)
-    words = SQL("{}::bigint[]").format(Literal(list(numbers)))
+    own = _hashed([segment.stream for segment in scope.segments], asked.all)
+    theirs = _hashed(_sharing(connection, scope), asked.all)
     branches = [
-        SQL("(SELECT {owner} AS owner, t.source, t.entity, t.position, t.terms FROM {source} WHERE {where}"
-            " AND t.terms && {words} ORDER BY t.position DESC LIMIT {limit})").format(
-            owner=owner, source=SQL(source), where=where, words=words, limit=Literal(MAX_RANKED_TEXTS)
-        )
-        for owner, source, where in _branches(scope, "t", "coord.recall_texts t", others=False)
-    ]  # fmt: skip
+        _having(theirs if owner is _SHARER else own, owner, source, where)
+        for owner, source, where in _branches(scope, "t", "coord.recall_texts t", others=bool(theirs))
+    ]
     if not branches:
         return []
     statement = SQL(
-        "SELECT owner, source, entity, cardinality(terms),"
-        " ARRAY(SELECT unnest(terms) INTERSECT SELECT unnest({})) FROM ({}) f ORDER BY position DESC"
-    ).format(words, SQL(" UNION ALL ").join(branches))
+        "SELECT owner, source, entity, sequence, size, found FROM ({}) f ORDER BY position DESC"
+    ).format(SQL(" UNION ALL ").join(branches))
     rows = connection.execute(statement).fetchall()
     if not rows:
         return []
+    numbers = own | theirs
     matched = [{numbers[number] for number in found} for *_, found in rows]
-    having: dict[str, int] = {}
-    for words_of in matched:
-        for word in words_of:
-            having[word] = having.get(word, 0) + 1
+    having = Counter(word for words_of in matched for word in words_of)
     says = weights(asked.all, _texts(connection, scope), having)
     wanted = sum(says.values())
     ranked = []
-    for (owner, source, entity, size, _), words_of in zip(rows, matched, strict=True):
+    for (owner, source, entity, sequence, size, _), words_of in zip(rows, matched, strict=True):
         exact = bool(words_of & asked.whole)
         score = sum(says[word] for word in words_of) / wanted
         if exact or score >= TEXT_LEAST:
-            found = Candidate(owner=owner, source=source, entity=entity, score=score, exact=exact)
+            found = Candidate(
+                owner=owner, source=source, entity=entity, sequence=sequence, score=score, exact=exact
+            )
             ranked.append((-score, size, found))
     return [found for *_, found in sorted(ranked, key=lambda each: each[:2])]
+
+
+def _having(words: Collection[int], owner: Composable, source: str, where: Composed) -> Composed:
+    """The latest of a branch that have any of the words, with those that they have."""
+    return SQL(
+        "(SELECT owner, source, entity, sequence, position, cardinality(terms) AS size,"
+        " ARRAY(SELECT unnest(terms) INTERSECT SELECT unnest({words})) AS found"
+        " FROM (SELECT {owner} AS owner, t.source, t.entity, t.sequence, t.position, t.terms"
+        " FROM {source} WHERE {where} AND t.terms && {words} ORDER BY t.position DESC LIMIT {limit}) f)"
+    ).format(
+        owner=owner, source=SQL(source), where=where, limit=Literal(MAX_RANKED_TEXTS),
+        words=SQL("{}::bigint[]").format(Literal(list(words))),
+    )  # fmt: skip
+
+
+def _hashed(streams: Iterable[str], words: Sequence[str]) -> dict[int, str]:
+    """The words as these streams have them."""
+    return {number: word for stream in streams for number, word in hashed(stream, words).items()}
+
+
+def _sharing(connection: Connection, scope: Scope) -> list[str]:
+    """The streams that have what others share with the project."""
+    asked = (scope.project, tables.ALL_PROJECTS, scope.project, MAX_SHARING_PROJECTS)
+    return [name for (name,) in connection.execute(_SHARING, asked)]
 
 
 def _texts(connection: Connection, scope: Scope) -> int:
@@ -168,8 +195,12 @@ def _branches(
     )
     if scope.position is not None:
         shared += SQL(" AND s.position <= {}").format(Literal(scope.position))
+    for segment in scope.segments:  # a fork has of its own what its origin shares
+        shared += SQL(" AND NOT (s.project = {} AND s.sequence BETWEEN {} AND {})").format(
+            Literal(segment.stream), Literal(segment.first), Literal(segment.last)
+        )
     relation = f"{source} JOIN coord.recall_shares s USING (project, sequence){joined}"
-    yield SQL("s.owner"), relation, SQL(" AND ").join([shared, *conditions])
+    yield _SHARER, relation, SQL(" AND ").join([shared, *conditions])
 
 
 def _conditions(scope: Scope, name: str) -> tuple[str, list[Composable]]:

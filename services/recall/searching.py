@@ -200,8 +200,9 @@ def _passing(scope: Scope, states: States, candidates: Candidates) -> Iterator[t
 
 
 def _fits(scope: Scope, candidate: Candidate, row: Any) -> bool:
-    """Whether the reader may find it, and it is in the state asked for."""
-    if BY_NAME[candidate.source].status(row) not in (scope.params.status or _CURRENT):
+    """Whether the reader may find it, and it still says so, in the state asked for."""
+    source = BY_NAME[candidate.source]
+    if candidate.sequence < source.said(row) or source.status(row) not in (scope.params.status or _CURRENT):
         return False
     if not isinstance(row, MemoryRow):
         return True

@@ -27,7 +27,8 @@ VERSION = 1
 class Source(Struct, frozen=True):
     """Records of one kind: the event that makes one, the read model that has its row, and what it says.
 
-    The event's entity is the key of the row. `status` is that of a row, in the words of memories.
+    The event's entity is the key of the row. `status` is that of a row, in the words of memories. `said` is
+    the sequence of the event that said last what a row says, where it can be said anew.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Source(Struct, frozen=True):
     kind: Callable[[Any], str] = lambda _: ""
     tags: Callable[[Any], tuple[str, ...]] = lambda _: ()
     status: Callable[[Any], str] = lambda _: "current"
+    said: Callable[[Any], int] = lambda _: 0
 
 
 SOURCES = (
@@ -51,7 +53,10 @@ SOURCES = (
         status=lambda row: "current" if row.status == "holds" else row.status,
     ),
     Source("spike", SpikeConcluded, SPIKES, lambda e: _joined(e.question, e.approach, e.result, e.lessons)),
-    Source("pattern", PatternDefined, PATTERNS, lambda e: _joined(e.pattern, e.description, e.example)),
+    Source(
+        "pattern", PatternDefined, PATTERNS, lambda e: _joined(e.pattern, e.description, e.example),
+        said=lambda row: row.sequence,
+    ),
 )  # fmt: skip
 
 BY_NAME = {source.name: source for source in SOURCES}

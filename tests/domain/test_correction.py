@@ -59,3 +59,13 @@ def test_a_bounded_number_is_remembered() -> None:
     kept = remembered()
     kept.extend(Closed(1.0, None, 1, START) for _ in range(REMEMBERED_ESTIMATES + 5))
     assert len(kept) == REMEMBERED_ESTIMATES
+
+
+def test_an_estimate_of_next_to_nothing_spoils_none() -> None:
+    scenario = given()
+    for _ in range(4):
+        opened = scenario.when("a1", RecordEstimate(feature="x", sessions=1.2e-304, complexity=5))
+        estimate = opened.the(EstimateRecorded).estimate
+        scenario.when("a1", CloseEstimate(estimate=estimate, sessions=10_000))
+    closed(scenario, 2.0)
+    assert corrected(scenario).corrected == 20.0

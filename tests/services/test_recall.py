@@ -162,6 +162,18 @@ def test_other_projects_find_what_is_shared_with_them(memories: Memories) -> Non
     memories.store("Unrelated", project=other)
     shared = memories.recall(other, text="freeze in zzyzx weather", by="meaning", least=0.2)
     assert {(hit["id"], hit["project"]) for hit in shared} == {(everybody, home), (chosen, home)}
+    assert set(memories.ids(other, text="zzyzx", by="text")) == {everybody, chosen}
+
+
+def test_a_fork_has_once_what_its_origin_shares_with_all(memories: Memories) -> None:
+    origin, fork = memories.web.project, f"{memories.web.project[:40]}-fork"
+    told = memories.store("The qwxyz aqueduct is made of stone", visibility="shared")
+    memories.ask("project.fork", {"origin": origin, "sequence": 1}, project=fork)
+    for by in ("text", "meaning"):
+        (hit,) = memories.recall(fork, text="qwxyz aqueduct", by=by, least=0.3)
+        assert (hit["id"], hit["project"]) == (told, fork)
+    newer = memories.store("The qwxyz aqueduct is made of wood", project=fork, supersedes=[told])
+    assert memories.ids(fork, text="qwxyz", by="text") == [newer]
 
 
 def test_a_fork_knows_what_its_origin_knew_and_a_restore_forgets(memories: Memories) -> None:
@@ -193,11 +205,8 @@ def test_the_notes_of_an_agent_become_one_when_it_ends(memories: Memories) -> No
 
 def test_the_notes_of_a_session_become_one_when_it_ends(memories: Memories) -> None:
     session = memories.ask("session.start", {"focus": "the harbour"}, actor="a1")["id"]
-    notes = [
-        memories.store(f"The harbour scene needs more fog, draft {each}.", session=session, actor="a1")
-        for each in "abc"
-    ]
-    other = memories.store("The mill has no roof", actor="a1")
+    notes = [memories.store(f"The harbour scene needs more fog, draft {each}.", actor="a1") for each in "abc"]
+    other = memories.store("The mill has no roof", actor="a2")
     memories.ask("session.end", {"session": session}, actor="a1")
     summary = _summary(memories)
     assert (summary["session"], set(summary["supersedes"])) == (session, set(notes))
@@ -232,3 +241,17 @@ def test_patterns_are_found_by_what_they_say(memories: Memories) -> None:
     memories.ask("pattern.define", {"pattern": "stripes", "description": "Draw a zebra line by line"})
     (hit,) = memories.recall(text="zebra", by="text")
     assert (hit["source"], hit["id"], hit["row"]["pattern"]) == ("pattern", "stripes", "stripes")
+
+
+def test_a_pattern_that_is_said_anew_is_found_by_its_old_words_only_as_of_then(memories: Memories) -> None:
+    memories.ask("pattern.define", {"pattern": "animals", "description": "Draw a zebra line by line"})
+    then = memories.position
+    memories.ask(
+        "pattern.define", {"pattern": "animals", "description": "Paint each giraffe from its photograph"}
+    )
+    assert memories.ids(text="zebra", by="text") == []
+    assert memories.ids(text="a zebra of lines", by="meaning", least=0.5) == []
+    assert memories.ids(text="giraffe", by="text") == ["animals"]
+    assert memories.ids(text="zebra", by="text", as_of=then) == ["animals"]
+    assert memories.ids(text="giraffe", by="text", as_of=then) == []
+    assert memories.ids(source="pattern") == ["animals"]

@@ -43,6 +43,8 @@ TURNS = 64
 MAX_PROJECTS = 200
 MAX_LANDINGS = 2_000
 RECALL_TIMEOUT_S = 0.5
+MAX_NEAR = 15
+MAX_NEAR_MEMORIES = 10
 
 T = TypeVar("T")
 
@@ -167,26 +169,29 @@ class LandingDesk:
         """Failures and memories near the work, and what is missing; of no work in particular, the latest."""
         if not mine.near:
             return known.failures[: gathering.MAX_FAILURES], [], []
-        asked: dict[str, Any] = {
-            "text": mine.near,
-            "source": ["failure", "memory"],
-            "limit": 2 * gathering.MAX_FAILURES,
-            "wait_s": 0,
-        }
+        asked: dict[str, Any] = {"text": mine.near, "wait_s": 0}
         if mine.agent is not None:
             asked["reader"] = mine.agent
         if params.as_of is not None:
             asked["as_of"] = str(known.position)
         try:
-            found = recall(self._client(), known.project, asked)
-            _, hits = await asyncio.wait_for(found, RECALL_TIMEOUT_S)
+            failures, memories = await asyncio.wait_for(self._near(known.project, asked), RECALL_TIMEOUT_S)
         except (CoordError, TimeoutError) as error:
             why = str(error).rstrip(".") if isinstance(error, CoordError) else "the search takes too long"
             missing = [f"what is like your work, but for failures that share words with it ({why})"]
             return gathering.alike_in_words(mine.near, known.failures), [], missing
-        failures = [gathering.failure_of(hit["row"]) for hit in hits if hit["source"] == "failure"]
-        memories = [gathering.memory_of(hit["row"]) for hit in hits if hit["source"] == "memory"]
-        return failures[: gathering.MAX_FAILURES], memories, []
+        return [*map(gathering.failure_of, failures)], [*map(gathering.memory_of, memories)], []
+
+    async def _near(self, project: str, asked: Mapping[str, Any]) -> tuple[list[Item], list[Item]]:
+        """Rows of the closest failures and memories. Many memories must not hide all failures."""
+        both = {**asked, "source": ["failure", "memory"], "limit": MAX_NEAR}
+        _, hits = await recall(self._client(), project, both)
+        failures = [hit["row"] for hit in hits if hit["source"] == "failure"]
+        memories = [hit["row"] for hit in hits if hit["source"] == "memory"]
+        if not failures and len(hits) == MAX_NEAR:
+            alone = {**asked, "source": ["failure"], "limit": gathering.MAX_FAILURES}
+            failures = [hit["row"] for hit in (await recall(self._client(), project, alone))[1]]
+        return failures[: gathering.MAX_FAILURES], memories[:MAX_NEAR_MEMORIES]
 
     def _then(self, project: str, params: LandingParams) -> tuple[Fleet, Own]:
         with self._measured(), self._travel() as travel:

@@ -13,7 +13,7 @@ import tiktoken
 
 from services.bus.caller import Caller
 from services.errors import Unavailable
-from services.landing.desk import LandingDesk
+from services.landing.desk import MAX_NEAR, LandingDesk
 from services.landing.prompt import Section, fit
 from services.landing.tokens import MIN_TOKENS, tokens
 from services.reading.reads import Reads
@@ -145,6 +145,49 @@ def test_each_is_told_what_is_for_it(site: Site, project: str) -> None:
             assert [row["spike"] for row in told["spikes"]] == [open_]
             assert [row["pattern"] for row in told["patterns"]] == ["short"]
             assert [row["title"] for row in told["decisions"]] == ["Voice"]
+
+    play(story())
+
+
+def test_a_history_tells_what_was_done_in_that_session_alone(site: Site, project: str) -> None:
+    async def story() -> None:
+        async def ask(verb: str, **fields: Any) -> Any:
+            return await site.ask(project, verb, fields, "a1")
+
+        async def kinds(session: str) -> list[str]:
+            rows = await me.view("session_history", session=session)
+            return [row["kind"] for row in rows.rows]
+
+        first, second = [(await ask("session.start"))["id"] for _ in range(2)]
+        await ask("failure.record", feature="Act two", approach="By turns", why="Long", session=first)
+        await ask("decision.record", title="Voice", choice="First person", session=first)
+        spike = (await ask("spike.initiate", question="By letters?", session=first))["id"]
+        await ask("memory.store", text="Which session is this of?")
+        await ask("session.end", session=first)
+        await ask("spike.conclude", spike=spike, result="yes", viable=True)
+        await ask("action.record", actions=[{"action": "make test"}])
+        await ask("memory.store", text="The tide is late")
+        await ask("task.enqueue", id="t1", title="Outline")
+        async with coord.connect(site.doors.nats_url, project=project, agent="op") as me:
+            assert await kinds(first) == ["session", "failure", "decision", "spike", "session"]
+            assert await kinds(second) == ["session", "spike", "action", "memory", "task"]
+
+    play(story())
+
+
+def test_many_memories_do_not_hide_a_failure(site: Site, project: str) -> None:
+    async def story() -> None:
+        failure = {"feature": "Harbour", "approach": "Told it in rain", "why": "Nobody saw the ships"}
+        await site.ask(project, "failure.record", failure)
+        for number in range(MAX_NEAR):
+            text = f"The harbour scene is told in rain, in version {number}"
+            await site.ask(project, "memory.store", {"text": text})
+        async with coord.connect(site.doors.nats_url, project=project, agent="a1") as me:
+            here = (await me.enqueue("The harbour scene told in rain", id="t1")).position
+            await me.view("recall", text="harbour", min_position=here, wait_s=20)
+            told = await me.landing(task="t1", min_position=here)
+        assert told["missing"] == []
+        assert [row["feature"] for row in told["failures"]] == ["Harbour"]
 
     play(story())
 

@@ -38,8 +38,9 @@ def system(postgres_server: EmbeddedPostgres) -> Iterator[Web]:
 
 
 @pytest.fixture
-def web(system: Web) -> Web:
-    """A project of one's own in which something has failed."""
+def web(system: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
+    """A project of one's own in which something has failed; however busy the machine is, advice comes."""
+    monkeypatch.setattr(advice, "ADVICE_TIMEOUT_S", 20.0)
     web = Web(system.port, system.data)
     web.post("agent.spawn", {"agent": "w1", "persona": "plot"})
     found_after(web, web.post("failure.record", LESSON), "failure")
@@ -113,8 +114,10 @@ def test_there_are_only_so_many_searches_at_once(web: Web, monkeypatch: pytest.M
 
 
 def test_a_command_is_carried_out_while_no_search_answers_and_the_next_waits_for_none(
-    database_url: str, nats_url: str, data: Path
+    database_url: str, nats_url: str, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(advice, "SILENCE_S", 1_000.0)
+
     async def story(web: Web) -> None:
         assert lessons(await add(web)) == []  # there is nobody who searches
         searches: list[Msg] = []

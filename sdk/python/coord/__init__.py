@@ -1,7 +1,8 @@
 """The Python client of coordctl: `async with connect(…) as me:`, and in it `async for task in me.work():`."""
 
 from coord import sync
-from coord.client import Client, connect
+from coord.client import Client
+from coord.connecting import connect
 from coord.errors import (
     AgentExists,
     AgentLimitReached,
@@ -48,7 +49,10 @@ from coord.results import (
     Enqueued,
     Event,
     Failed,
+    Initiated,
     Offered,
+    PastFailure,
+    PastSpike,
     Planned,
     Rows,
 )
@@ -75,6 +79,7 @@ __all__ = [
     "HandoffNotYours",
     "HandoffOpen",
     "HandoffWrongState",
+    "Initiated",
     "InvalidCommand",
     "InvalidPlan",
     "LeaseLost",
@@ -87,6 +92,8 @@ __all__ = [
     "OutboxDamaged",
     "OutboxFull",
     "OutboxLocked",
+    "PastFailure",
+    "PastSpike",
     "PayloadTooLarge",
     "Planned",
     "Rejected",

@@ -1,14 +1,12 @@
 """An agent's session with coordctl: its commands, its reads, its events, its work.
 
-Connects, keeps what is held alive, and sends what waits in the outbox. `connect` is the way in.
+Connects, keeps what is held alive, and sends what waits in the outbox. `coord.connect` is the way in.
 """
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,31 +14,28 @@ from uuid import uuid4
 
 import msgspec
 
-from coord.bus import PATIENCE_S, Bus, credentials_in, seed_of
-from coord.errors import Away, CoordError, LeaseLost, NotConfigured, Rejected, Unavailable
+from coord.advice import Adviser
+from coord.bus import PATIENCE_S, Bus
+from coord.commands import Commands
+from coord.errors import Away, CoordError, LeaseLost, NotConfigured, Rejected
 from coord.events import Events
 from coord.leases import Keeper
 from coord.offers import Offers
-from coord.outbox import Outbox, Owner, Waiting
-from coord.results import Answer, Conflict, Enqueued, Event, Offered, Planned, Rows
-from coord.sending import OnConflict, Sender
+from coord.outbox import Outbox, Owner
+from coord.results import Answer, Conflict, Enqueued, Event, Initiated, Offered, Planned, Rows
+from coord.sending import OnConflict
 from coord.task import Task
-from coord.tracing import HEADER, current, within
+from coord.tracing import within
 from coord.work import CLAIM_WAIT_S, Work
 
 CLOSE_TIMEOUT_S = 10.0
 OUTBOX_CONNECT_S = 2.0
-OUTBOX_PATIENCE_S = 3.0
-"""How long a command is tried that could wait in the outbox instead."""
-
-NOW_ONLY = frozenset({"task.claim", "agent.heartbeat", "handoff.accept"})
-"""Their answers are needed at once, so they never wait in an outbox."""
 
 logger = logging.getLogger("coord")
 
 
 class Client:
-    """Use as an async context manager; see `connect`."""
+    """Use as an async context manager; see `coord.connect`."""
 
     def __init__(
         self,
@@ -55,6 +50,7 @@ class Client:
         outbox: Path | None = None,
         on_conflict: OnConflict | None = None,
         traceparent: str | None = None,
+        advice: bool = True,
     ) -> None:
         self.bus = bus
         self.project = project
@@ -62,6 +58,7 @@ class Client:
         self.persona = persona
         self.stopping = False
         self.keeper = Keeper(self.beat)
+        self.adviser = Adviser(bus, project, wanted=advice)
         self._spawning = {"capabilities": list(capabilities), "platform": platform}
         self._stay = stay
         self._spawned = False
@@ -69,8 +66,7 @@ class Client:
         self._outbox_path = outbox
         self._outbox: Outbox | None = None
         self._on_conflict = on_conflict
-        self._traceparent = traceparent
-        self._sender: Sender | None = None
+        self._commands = Commands(bus, project, agent, traceparent)
         self._works: list[Work] = []
         self._events: set[Events] = set()
         self._background: list[asyncio.Task[None]] = []
@@ -81,8 +77,7 @@ class Client:
         try:
             await self._open_bus()
             if self._outbox is not None:
-                self._sender = Sender(self._outbox, self.bus, self._send_waiting, self._on_conflict)
-                self._start(self._sender.run())
+                self._start(self._commands.keep_in(self._outbox, self._on_conflict).run())
             if self.persona is not None:
                 await self.spawn()
         except BaseException:
@@ -110,8 +105,18 @@ class Client:
 
     async def enqueue(self, title: str, *, command_id: str | None = None, **fields: Any) -> Enqueued:
         """Add a task; `fields` are its id, description, type, persona, priority, depends_on, input, …"""
-        answer = await self.tell("task.enqueue", {"title": title, **fields}, command_id=command_id)
-        return answer.as_a(Enqueued)
+        asking = self.tell("task.enqueue", {"title": title, **fields}, command_id=command_id)
+        answer, failures, _ = await self.adviser.beside(asking, title, fields.get("description"))
+        return msgspec.structs.replace(answer.as_a(Enqueued), failures=failures)
+
+    async def spike(
+        self, question: str, approach: str = "", *, task: str | None = None, command_id: str | None = None
+    ) -> Initiated:
+        """Begin a trial that answers a question; `command("spike.conclude", …)` says what it showed."""
+        fields = {"question": question, "approach": approach, "task": task}
+        asking = self.tell("spike.initiate", fields, command_id=command_id)
+        answer, failures, spikes = await self.adviser.beside(asking, question, approach, spikes=True)
+        return msgspec.structs.replace(answer.as_a(Initiated), failures=failures, spikes=spikes)
 
     async def plan(
         self,
@@ -197,21 +202,19 @@ class Client:
     @property
     def waiting(self) -> int:
         """How many commands wait in the outbox."""
-        return len(self._outbox) if self._outbox is not None else 0
+        return self._commands.waiting
 
     def conflicts(self) -> list[Conflict]:
         """Queued commands that did not fit any more when they were sent, until they are acknowledged."""
-        return self._outbox.conflicts if self._outbox is not None else []
+        return self._commands.conflicts
 
     def acknowledge(self, conflict: Conflict) -> None:
         """Take note of a conflict: it is told of no more."""
-        if self._outbox is not None:
-            self._outbox.acknowledge(conflict.command_id)
+        self._commands.acknowledge(conflict)
 
     async def flush(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """Wait until the outbox is empty. Raises Away."""
-        if self._sender is not None:
-            await self._sender.flush(timeout_s)
+        await self._commands.flush(timeout_s)
 
     async def spawn(self) -> Answer:
         """Make this agent known, if it is not; from then on it is kept from going stale."""
@@ -242,22 +245,11 @@ class Client:
         patience_s: float = PATIENCE_S,
     ) -> Answer:
         """Send a command; with an outbox, keep it there while it cannot be sent, or others are before it."""
-        command_id = command_id or uuid4().hex
-        if self._sender is None or verb in NOW_ONLY:
-            return await self._send(verb, fields, command_id, wait_s, patience_s)
-        if self.bus.connected and not self.waiting:
-            try:
-                return await self._send(
-                    verb, fields, command_id, wait_s, min(patience_s, OUTBOX_PATIENCE_S), when_away=False
-                )
-            except Unavailable as error:
-                logger.info("%s waits in the outbox: %s", verb, error)
-        self._sender.add(verb, fields, command_id, datetime.now(UTC), self._trace())
-        return Answer(command_id=command_id, in_outbox=True)
+        return await self._commands.tell(verb, fields, command_id, wait_s, patience_s)
 
     async def ask(self, verb: str, fields: dict[str, Any], wait_s: float = 0.0) -> Answer:
         """Send a command whose answer is needed now. Raises Rejected or Unavailable."""
-        return await self._send(verb, fields, uuid4().hex, wait_s)
+        return await self._commands.send(verb, fields, uuid4().hex, wait_s)
 
     async def beat(self) -> dict[str, int]:
         """A sign of life, which renews every lease; returns the tasks held and their fences."""
@@ -278,35 +270,6 @@ class Client:
         self.keeper.offered[task.id] = task
         if self._offers is not None and offer.handoff:
             self._offers.made(offer.handoff, task)
-
-    async def _send(
-        self,
-        verb: str,
-        fields: dict[str, Any],
-        command_id: str,
-        wait_s: float = 0.0,
-        patience_s: float = PATIENCE_S,
-        *,
-        when_away: bool = True,
-    ) -> Answer:
-        trace = self._trace()
-        reply = await self.bus.ask(
-            f"coord.{self.project}.cmd.{self.agent}.{verb}",
-            msgspec.json.encode({name: value for name, value in fields.items() if value is not None}),
-            {"Nats-Msg-Id": command_id, **({HEADER: trace} if trace else {})},
-            wait_s=wait_s,
-            patience_s=patience_s,
-            when_away=when_away,
-        )
-        place = {"position": reply["position"], "sequence": reply.get("sequence")}
-        return Answer(command_id=command_id, result=reply["result"], **place)
-
-    async def _send_waiting(self, waiting: Waiting) -> Answer:
-        with within(waiting.traceparent):
-            return await self._send(waiting.verb, waiting.fields, waiting.command_id)
-
-    def _trace(self) -> str | None:
-        return current(self._traceparent)
 
     async def _look(self, params: dict[str, Any]) -> list[dict[str, Any]]:
         return (await self.view("handoffs", **params)).rows
@@ -348,8 +311,7 @@ class Client:
         for task in [*self.keeper.held.values()]:
             with suppress(LeaseLost):
                 await task.release("its agent left")
-        if self._sender is not None:
-            await self._sender.flush(CLOSE_TIMEOUT_S)
+        await self._commands.flush(CLOSE_TIMEOUT_S)
         if self._spawned and not self._stay and not self.keeper.offered:
             await self.ask("agent.leave", {"reason": "its session ended"})
 
@@ -365,54 +327,7 @@ class Client:
             self._outbox.close()
 
 
-def connect(
-    url: str | None = None,
-    *,
-    project: str | None = None,
-    agent: str | None = None,
-    persona: str | None = None,
-    credentials: str | Path | None = None,
-    capabilities: Iterable[str] = (),
-    platform: str = "",
-    stay: bool = False,
-    outbox: str | Path | None = None,
-    on_conflict: OnConflict | None = None,
-    traceparent: str | None = None,
-) -> Client:
-    """A session, as in `async with connect(…) as me`; not connected before it is entered.
-
-    What is not given is read from COORD_NATS_URL, COORD_PROJECT, COORD_AGENT, COORD_PERSONA and
-    COORD_CREDENTIALS (the path of an nkey seed file). With a `persona` the agent is spawned, and ended with
-    the session if it was not there before, unless it is to `stay`. With an `outbox`, a file's path, commands
-    wait there while the bus is away. `traceparent`, or the variable TRACEPARENT, names the span that commands
-    belong to which are in no other. Raises NotConfigured.
-    """
-    url = url or _told("COORD_NATS_URL", "url")
-    project = project or _told("COORD_PROJECT", "project")
-    agent = agent or _told("COORD_AGENT", "agent")
-    credentials = credentials or os.environ.get("COORD_CREDENTIALS") or credentials_in(url)
-    return Client(
-        Bus(url, agent, seed_of(credentials) if credentials else None),
-        project,
-        agent,
-        persona or os.environ.get("COORD_PERSONA") or None,
-        capabilities=tuple(capabilities),
-        platform=platform,
-        stay=stay,
-        outbox=Path(outbox) if outbox is not None else None,
-        on_conflict=on_conflict,
-        traceparent=traceparent or os.environ.get("TRACEPARENT"),
-    )
-
-
 def _tell_fault(task: asyncio.Task[None]) -> None:
     """What runs in the background ends with the session; anything else is a fault that must show."""
     if not task.cancelled() and (fault := task.exception()) is not None:
         logger.error("a part of the session stopped", exc_info=fault)
-
-
-def _told(variable: str, argument: str) -> str:
-    value = os.environ.get(variable)
-    if not value:
-        raise NotConfigured(f"connect(…) needs {argument}=…, or the variable {variable}.")
-    return value

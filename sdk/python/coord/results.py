@@ -28,11 +28,46 @@ class Answer(Struct, frozen=True, kw_only=True):
         return msgspec.convert({**self.result, **head}, kind)
 
 
+class PastFailure(Struct, frozen=True, kw_only=True):
+    """What was tried and failed, the lesson of it, and how much alike it is, from 0 to 1."""
+
+    id: str
+    feature: str
+    approach: str
+    why: str
+    lesson: str = ""
+    score: float
+
+
+class PastSpike(Struct, frozen=True, kw_only=True):
+    """A trial that was concluded, what it showed, and how much alike it is, from 0 to 1."""
+
+    id: str
+    question: str
+    approach: str = ""
+    result: str
+    viable: bool
+    lessons: str = ""
+    score: float
+
+
+P = TypeVar("P", PastFailure, PastSpike)
+
+
 class Enqueued(Answer, frozen=True, kw_only=True):
-    """A task that was added; `status` is `queued` or `blocked`."""
+    """A task that was added; `status` is `queued` or `blocked`, `failures` are the closest of the past."""
 
     task: str = ""
     status: str = ""
+    failures: list[PastFailure] = []
+
+
+class Initiated(Answer, frozen=True, kw_only=True):
+    """A trial that was begun, and the closest failures and concluded spikes of the past."""
+
+    id: str = ""
+    failures: list[PastFailure] = []
+    spikes: list[PastSpike] = []
 
 
 class Planned(Answer, frozen=True, kw_only=True):

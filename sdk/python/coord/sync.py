@@ -12,8 +12,19 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from coord.client import CLOSE_TIMEOUT_S, Client
-from coord.client import connect as connect_async
-from coord.results import Answer, Completed, Conflict, Enqueued, Event, Failed, Offered, Planned, Rows
+from coord.connecting import connect as connect_async
+from coord.results import (
+    Answer,
+    Completed,
+    Conflict,
+    Enqueued,
+    Event,
+    Failed,
+    Initiated,
+    Offered,
+    Planned,
+    Rows,
+)
 from coord.task import Task as AsyncTask
 from coord.work import CLAIM_WAIT_S
 
@@ -61,6 +72,7 @@ class Task:
         self.input = inner.input
         self.context = inner.context
         self.brief = inner.brief
+        self.failures = inner.failures
 
     @property
     def lost(self) -> bool:
@@ -115,6 +127,9 @@ class Session:
 
     def enqueue(self, title: str, **fields: Any) -> Enqueued:
         return self._loop.run(self._client.enqueue(title, **fields))
+
+    def spike(self, question: str, approach: str = "", **fields: Any) -> Initiated:
+        return self._loop.run(self._client.spike(question, approach, **fields))
 
     def landing(self, **params: Any) -> dict[str, Any]:
         return self._loop.run(self._client.landing(**params))

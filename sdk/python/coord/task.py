@@ -9,12 +9,12 @@ import traceback
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, TypeVar
 
+from coord.advice import about_of, similar_to
 from coord.errors import CoordError, LeaseLost, NoRetry, Rejected, StaleFence
-from coord.results import Answer, Brief, Completed, Failed, Offered, Rows
+from coord.results import Answer, Brief, Completed, Failed, Offered, PastFailure, Rows
 
 MAX_TRACEBACK_CHARS = 8_000
 SETTLE_PATIENCE_S = 60.0
-MAX_ABOUT_CHARS = 2_000
 
 State = Literal["held", "settled", "offered", "lost"]
 A = TypeVar("A", bound=Answer)
@@ -48,6 +48,8 @@ class Task:
         self.description = brief.description
         self.input = brief.input
         self.context = brief.context
+        self.failures: list[PastFailure] = []
+        """The closest failures of the past, as they were found when the task was claimed."""
         self.result: Any = None
         """What the task is completed with at the end of its block."""
         self.state: State = "held"
@@ -74,10 +76,8 @@ class Task:
 
     async def failed_before(self, limit: int = 3) -> list[dict[str, Any]]:
         """What failed in the past that is surely like this task, the closest first, with its lessons."""
-        text = "\n".join(part for part in (self.title, self.description) if part)[:MAX_ABOUT_CHARS]
-        found = await self._teller.view(
-            "recall", text=text, source="failure", by="meaning", sure=True, limit=limit
-        )
+        about = about_of(self.title, self.description)
+        found = await self._teller.view("recall", **similar_to(about, "failure", limit))
         return [hit["row"] for hit in found.rows]
 
     async def start(self) -> Answer:

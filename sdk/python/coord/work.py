@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from coord.errors import AgentTerminated, CoordError, Rejected, UnknownAgent
-from coord.results import Brief
+from coord.results import Brief, PastFailure
 from coord.task import Task
 
 if TYPE_CHECKING:
@@ -60,11 +60,20 @@ class Work:
         if brief is None:
             raise StopAsyncIteration
         task = Task(brief, self._client, self._fatal)
+        task.failures = await self._failures(brief)
         if self._cancels and self._at_once == 1:
             task.run_by(asyncio.current_task())
         self._client.keeper.hold(task)
         self._open.append(task)
         return task
+
+    async def _failures(self, brief: Brief) -> list[PastFailure]:
+        """What failed before that is like this task, which is claimed and handed to nobody yet."""
+        try:
+            return await self._client.adviser.failures(brief.title, brief.description)
+        except BaseException:
+            self._strays = None  # it comes with the next turn
+            raise
 
     async def leave(self, error: BaseException | None) -> None:
         """The loop was left: settle a task that has no block of its own. Raises LeaseLost if that was why."""

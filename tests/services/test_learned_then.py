@@ -1,7 +1,6 @@
-"""What was learned, as of any moment: what was told then is told again, wherever the rows have gone since."""
+"""Views that are worked out, as of any moment: what was told then is told again, wherever rows went since."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from services.embedded import EmbeddedPostgres
 from services.errors import Unavailable
 from services.log.event_log import EventLog
 from services.projector.tables import connected
-from services.reading.learned import LEARNED
+from services.reading.learned import LEARNED, timed_at
 from services.reading.reads import Reads
 from services.reading.travel import Travel
 from tests.conftest import temporary_database
@@ -23,9 +22,11 @@ from tests.services.conftest import opened_log
 from tests.services.running import CODEC
 from tests.services.stage import Stage
 
-Answers = dict[tuple[str, str], list[dict[str, Any]]]
+Asked = list[tuple[str, dict[str, Any]]]
+Answers = list[tuple[str, dict[str, Any], list[dict[str, Any]]]]
 
-ASKED = [(view, {}) for view in LEARNED] + [
+ASKED: Asked = [(view, {}) for view in LEARNED] + [
+    ("counts", {}),
     ("action_stats", {"by": "action", "seconds": 3_600.0}),
     ("plans", {"limit": 1, "offset": 1}),
 ]
@@ -68,24 +69,21 @@ def learn(stage: Stage, project: str, days: float) -> None:
     saga.do(project, "op", EnqueueTask(title="later"))
 
 
-def told(stage: Stage, project: str) -> tuple[datetime, Answers]:
-    """What is said now, as of the last event."""
+def told(stage: Stage, project: str) -> Answers:
+    """What is said now, as of the last event; of every task as well."""
     stage.project()
-    at = stage.saga.stories[project].history[-1].at
+    at = {"at": stage.saga.stories[project].history[-1].at}
     with Reads(stage.url) as reads:
-        return at, {
-            (view, str(params)): reads.read(
-                project, view, {**params, **({} if view == "plans" else {"at": at})}
-            )
-            for view, params in ASKED
-        }
+        tasks: Asked = [("task", {"task": row["task"]}) for row in reads.read(project, "queue")]
+        asked = [(view, {**params, **timed_at(view, at["at"])}) for view, params in ASKED + tasks]
+        return [(view, params, reads.read(project, view, params)) for view, params in asked]
 
 
 def test_what_was_told_is_told_again_as_of_then(stage: Stage) -> None:
     known: list[tuple[str, int, Answers]] = []
 
     def note(project: str) -> None:
-        answers = told(stage, project)[1]
+        answers = told(stage, project)
         known.append((project, stage.log.project_head(project)[1], answers))
 
     learn(stage, "main", 1)
@@ -104,13 +102,24 @@ def test_what_was_told_is_told_again_as_of_then(stage: Stage) -> None:
     note("main")
     learn(stage, "main", 1)
     note("main")
-    assert all(known[2][2].values()), "nothing is compared where nothing is told"
+    assert all(rows for _, _, rows in known[2][2]), "nothing is compared where nothing is told"
     with connected(stage.url) as connection:
         travel = Travel(stage.log, CODEC, connection)
         for project, position, answers in known:
-            for view, params in ASKED:
-                found = travel.view(project, view, position, params)
-                assert found == answers[view, str(params)], (project, position, view)
+            for view, params, rows in answers:
+                asked = {name: value for name, value in params.items() if name != "at"}
+                assert travel.view(project, view, position, asked) == rows, (project, position, view)
+
+
+def test_a_position_that_no_event_has_is_of_the_time_of_the_last_before_it(stage: Stage) -> None:
+    learn(stage, "main", 1)
+    stage.project()
+    head = stage.log.head()
+    with connected(stage.url) as connection:
+        travel = Travel(stage.log, CODEC, connection)
+        (before,) = travel.view("main", "factor", head)
+        assert before["factor"]
+        assert travel.view("main", "factor", head + 1) == [before]
 
 
 def test_without_the_read_models_it_says_so(stage: Stage) -> None:

@@ -242,6 +242,7 @@ def test_a_view_without_chosen_columns_is_shown_with_all_it_has(
     heading, row = shell("failure", "list").splitlines()
     assert heading.split() == [
         "failure", "feature", "approach", "why", "lesson", "task", "recorded", "by", "recorded", "at",
+        "session",
     ]  # fmt: skip
     assert "Two narrators" in row
     printed = shell("replay", "--until", "now", "--view", "all")

@@ -44,7 +44,7 @@ def cache(context: Context, /, actor: str, content: str, **fields: Any) -> None:
 def lookup(context: Context, library: str, release: str | None, topic: str | None) -> None:
     """Print what is kept of a LIBRARY, before you look it up elsewhere; exit code 4 if there is nothing.
 
-    What is stale is printed with a warning.
+    What is stale is printed with a warning; with --json, `stale` says so.
     """
     from datetime import UTC, datetime
 
@@ -53,11 +53,12 @@ def lookup(context: Context, library: str, release: str | None, topic: str | Non
     rows = read(context, "documentation", **given(library=(library,), release=release, topic=topic))
     if not rows:
         raise NotFound(kind="documentation", id=library)
+    now = datetime.now(UTC)
     if context.as_json:
-        print_json(rows)
+        print_json([row | {"stale": row["expires_at"] <= now} for row in rows])
         return
     for row in rows:
-        if row["expires_at"] <= datetime.now(UTC):
+        if row["expires_at"] <= now:
             warn(f"{row['library']} {row['release']} {row['topic']} is stale since {row['expires_at']}.")
         click.echo(row["content"])
 

@@ -353,7 +353,7 @@ QUEUE = Projection(
         " count(*) FILTER (WHERE NOT planned) AS added,"
         " count(*) FILTER (WHERE status = 'completed') AS completed,"
         " count(*) FILTER (WHERE status NOT IN ('completed', 'cancelled')) AS unfinished,"
-        " 2 * count(*) FILTER (WHERE status = 'completed') > 3 * count(*) FILTER (WHERE planned)"
+        " 2 * count(*) FILTER (WHERE status = 'completed') >= 3 * count(*) FILTER (WHERE planned)"
         " AS scope_creep"
         " FROM steps GROUP BY plan ORDER BY made_at DESC, plan LIMIT %(limit)s OFFSET %(offset)s",
         "unfinished": "SELECT task FROM {table}"

@@ -149,7 +149,8 @@ def _released(row: Item) -> list[str]:
 
 def _retried(row: Item) -> list[str]:
     if row["status"] == "dead":
-        return [f"It is revived with all its attempts, after {row['failures']} failures."]
+        times = "once" if row["failures"] == 1 else f"{row['failures']} times"
+        return [f"It is revived with all its attempts; it failed {times}."]
     return ["It can be claimed again at once, and need not rest after its failure."]
 
 

@@ -5,7 +5,6 @@ happens from `live`. Refusals are problems to scripts, and pages to people.
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +13,6 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 import msgspec
-from msgspec import Struct
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
@@ -24,6 +21,16 @@ from domain.errors import CoordError
 from services.access.roles import EVERY, verbs_of
 from services.bus.wire import parse_id
 from services.console import detail_depth
+from services.console.asked import (
+    bearer,
+    code_in,
+    cookie_of,
+    moment_in,
+    number,
+    params_of,
+    place_in,
+    sequences,
+)
 from services.console.detail_depth import Depth
 from services.console.door import Means
 from services.console.entry import CODE_LIFE_S, SESSION_LIFE_S, Sessions
@@ -31,20 +38,16 @@ from services.console.live import now, tell
 from services.console.pages import STATIC, Pages
 from services.console.rows import PIECES, VIEWS
 from services.console.sight import Desk
-from services.errors import BadInput
 from services.gateway.api import LAST_EVENT_HEADER
-from services.gateway.denials import NoSuchPage, Unauthenticated, WrongMediaType
+from services.gateway.denials import NoSuchPage, WrongMediaType
 from services.gateway.entry import KEY_HEADER, Holder
 from services.gateway.live import Event
 from services.gateway.pages import MAX_LIMIT_ROWS
 from services.gateway.problems import problem, status_of
-from services.gateway.tokens import ISSUED
 
 READERS = 4
-COOKIE = "coord_console"
 THEME_COOKIE = "coord_theme"
 THEMES = ("system", "light", "dark")
-MAX_TIMES = 1_000
 DEPTH_VIEWS = frozenset({"compare", "graph", "learned"})
 """The parts of the depth that fill the page."""
 
@@ -57,15 +60,8 @@ HEADERS = {
 }
 _FOR_A_YEAR = "public, max-age=31536000, immutable"
 _MOST_CHARS = 10_000
-_MAX_DIGITS = 18
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-class _Code(Struct):
-    """What the page's script sends to come in."""
-
-    code: str
 
 
 class Console:
@@ -129,7 +125,10 @@ class Console:
         if status == 401 and request.method == "GET":
             place = f"{request.url.path}?{request.url.query}".rstrip("?")
             return RedirectResponse(f"/console/login?next={quote(place, safe='')}", 303)
-        return self._html("refused.html", {"error": error, "status": status}, status=status)
+        project = request.path_params.get("project") if status in (400, 404) else None
+        return self._html(
+            "refused.html", {"error": error, "status": status, "project": project}, status=status
+        )
 
     # Coming in
 
@@ -143,21 +142,21 @@ class Console:
 
     async def _ask_in(self, request: Request) -> Response:
         """A form for a token; its script takes the code that `coordctl console` put behind the #."""
-        return self._html("login.html", {"next": _place(request.query_params.get("next")), "why": ""})
+        return self._html("login.html", {"next": place_in(request.query_params.get("next")), "why": ""})
 
     async def _log_in(self, request: Request) -> Response:
         """Begin a session, for a code as JSON or for a token of the form."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         body = await request.body()
         if kind == "application/json":
-            holder = self._sessions.redeem(_code_in(body))
+            holder = self._sessions.redeem(code_in(body))
             return self._welcomed(request, holder, Response(status_code=204))
         if kind != "application/x-www-form-urlencoded" or len(body) > _MOST_CHARS:
             raise WrongMediaType
         form = parse_qs(body.decode(errors="replace"))
-        place = _place(form.get("next", [""])[0])
+        place = place_in(form.get("next", [""])[0])
         try:
-            holder = self._entry.admit(_bearer(form.get("token", [""])[0].strip()))
+            holder = self._entry.admit(bearer(form.get("token", [""])[0].strip()))
         except CoordError as error:
             self._denied(error)
             return self._html("login.html", {"next": place, "why": str(error)}, status=status_of(error))
@@ -165,15 +164,15 @@ class Console:
 
     def _welcomed(self, request: Request, holder: Holder, response: Response) -> Response:
         response.set_cookie(
-            _cookie(request), self._sessions.begin(holder), max_age=SESSION_LIFE_S, path="/console",
+            cookie_of(request), self._sessions.begin(holder), max_age=SESSION_LIFE_S, path="/console",
             secure=request.url.scheme == "https", httponly=True, samesite="strict",
         )  # fmt: skip
         return response
 
     async def _log_out(self, request: Request) -> Response:
-        self._sessions.end(request.cookies.get(_cookie(request), ""))
+        self._sessions.end(request.cookies.get(cookie_of(request), ""))
         response = RedirectResponse("/console/login", 303)
-        response.delete_cookie(_cookie(request), path="/console", httponly=True, samesite="strict")
+        response.delete_cookie(cookie_of(request), path="/console", httponly=True, samesite="strict")
         return response
 
     async def _code(self, request: Request) -> Response:
@@ -225,20 +224,20 @@ class Console:
     async def _data(self, request: Request) -> Response:
         """What plots and the slider are drawn from, as JSON."""
         holder, project = self._admitted(request)
-        name, as_of = request.path_params["name"], _as_of(request)
+        name, as_of = request.path_params["name"], moment_in(request)
         if name == "moment":
             moment = await self._in_thread(self._desk.moment, project, as_of)
             return _json(moment)
         if name == "times":
-            return _json(await self._in_thread(self._times, project, _sequences(request)))
+            return _json(await self._in_thread(self._times, project, sequences(request)))
         if name not in detail_depth.DATA:
             raise NoSuchPage
-        content = await self._in_thread(self._depth.data, name, holder, project, as_of, _given(request))
+        content = await self._in_thread(self._depth.data, name, holder, project, as_of, params_of(request))
         return Response(content, media_type="application/json")
 
     def _shown(self, request: Request, holder: Holder, project: str, name: str) -> dict[str, Any]:
         """The variables of a part, and the template that takes them."""
-        as_of, given = _as_of(request), _given(request)
+        as_of, given = moment_in(request), params_of(request)
         told: dict[str, Any] = {
             "view": name, "project": project, "holder": holder, "now": datetime.now(UTC),
             "may": frozenset() if as_of is not None else frozenset(_verbs(holder)),
@@ -246,7 +245,7 @@ class Console:
         part = VIEWS.get(name) or PIECES.get(name)
         if part is None and name not in detail_depth.PARTS:
             raise NoSuchPage
-        with self._desk.sight(project, as_of, _number(request, "seen") or 0) as sight:
+        with self._desk.sight(project, as_of, number(request, "seen") or 0) as sight:
             if sight.moment.at is not None and as_of is not None:
                 told["now"] = sight.moment.at
             told["moment"] = sight.moment
@@ -274,12 +273,13 @@ class Console:
 
     async def _listen(self, request: Request) -> Response:
         """What happens after a sequence, as server-sent events."""
-        holder, project = self._admitted(request)
+        _, project = self._admitted(request)
         resumed = request.headers.get(LAST_EVENT_HEADER, "")
-        after = int(resumed) if resumed.isdecimal() and resumed.isascii() else _number(request, "after") or 0
+        after = int(resumed) if resumed.isdecimal() and resumed.isascii() else number(request, "after") or 0
         head, _ = await self._in_thread(self._desk.log.project_head, project)
         read = self._reader(project)
-        told = tell(self._live, project, after, head, read, lambda: self._entry.check(holder))
+        cookie = request.cookies.get(cookie_of(request), "")
+        told = tell(self._live, project, after, head, read, lambda: self._allowed(cookie, project))
         return StreamingResponse(told, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     def _reader(self, project: str) -> Callable[[int], Awaitable[list[Event]]]:
@@ -303,13 +303,17 @@ class Console:
     # What all need
 
     def _holder(self, request: Request) -> Holder:
-        return self._sessions.holder(request.cookies.get(_cookie(request)))
+        return self._sessions.holder(request.cookies.get(cookie_of(request)))
 
     def _admitted(self, request: Request) -> tuple[Holder, str]:
         """Who it is, and the project, which is open to them. Raises Unauthenticated, BadName or Forbidden."""
         holder, project = self._holder(request), request.path_params["project"]
         holder.check_project(project)
         return holder, project
+
+    def _allowed(self, cookie: str, project: str) -> None:
+        """Return if who was let in before still would be. Raises what `_admitted` does."""
+        self._sessions.check(cookie).check_project(project)
 
     async def _projects(self, holder: Holder) -> list[str]:
         names = await self._in_thread(self._reads.projects)
@@ -324,65 +328,6 @@ class Console:
 
 def _verbs(holder: Holder) -> list[str]:
     return verbs_of(holder.role, all_projects=EVERY in holder.token.projects)
-
-
-def _cookie(request: Request) -> str:
-    """Browsers keep one jar for all ports of a host, on which several gateways may run."""
-    return COOKIE if request.url.port is None else f"{COOKIE}_{request.url.port}"
-
-
-def _place(wanted: str | None) -> str:
-    """Where to go after the login: nowhere but into the console."""
-    inside = wanted is not None and re.fullmatch(r"/console(/[^/\\].*)?", wanted) is not None
-    return wanted if inside and wanted is not None else "/console"
-
-
-def _code_in(body: bytes) -> str:
-    """Raises BadInput."""
-    try:
-        return msgspec.json.decode(body, type=_Code).code
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadInput(verb="the login", why=str(error)) from error
-
-
-def _bearer(token: str) -> Headers:
-    """The token as a program would show it. Raises Unauthenticated."""
-    if not ISSUED.fullmatch(token):
-        raise Unauthenticated(why="This is no token")
-    return Headers({"Authorization": f"Bearer {token}"})
-
-
-def _given(request: Request) -> dict[str, str]:
-    """The query without the moment. Raises BadInput if a parameter comes twice."""
-    items = request.query_params.multi_items()
-    if len(items) > len(dict(items)):
-        raise BadInput(verb="a page", why="a parameter is given twice; several values go with commas between")
-    return {name: value for name, value in items if name != "as_of"}
-
-
-def _as_of(request: Request) -> int | None:
-    return _number(request, "as_of")
-
-
-def _number(request: Request, name: str) -> int | None:
-    """Raises BadInput."""
-    text = request.query_params.get(name)
-    if not text:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS):
-        raise BadInput(verb="a page", why=f"`{name}` is a whole number")
-    return int(text)
-
-
-def _sequences(request: Request) -> Sequence[int]:
-    """Those that are named in `at`, or as many as may be that follow `after`. Raises BadInput."""
-    named = request.query_params.get("at")
-    if named is None:
-        after = _number(request, "after") or 0
-        return range(after + 1, after + 1 + MAX_TIMES)
-    if not re.fullmatch(r"[0-9]{1,18}(,[0-9]{1,18}){0,99}", named):
-        raise BadInput(verb="times", why="`at` is up to a hundred sequences with commas between")
-    return [int(each) for each in named.split(",")]
 
 
 def _json(value: Any) -> Response:

@@ -23,15 +23,18 @@ _Tell = Callable[[Seen, str, int | None, frozenset[str]], Item]
 def detail(seen: Seen, params: Mapping[str, str], may: frozenset[str]) -> Item:
     """What the dialog shows of `of`, as in task:t-x; `before` asks for earlier events.
 
-    Raises BadInput or NotFound.
+    At many moments a thing is not there yet; it is `missing` then. Raises BadInput.
     """
     kind, _, name = params.get("of", "").partition(":")
     before = params.get("before", "")
     if kind not in _KINDS or not name or (before and not _is_number(before)):
         kinds = ", ".join(_KINDS)
         raise BadInput(verb="a detail", why=f"`of` is KIND:NAME with one of {kinds}; `before` is a sequence")
-    told = _KINDS[kind](seen, name, int(before) if before else None, may)
-    return {"kind": kind, "name": name, "before": before, **told}
+    try:
+        told = _KINDS[kind](seen, name, int(before) if before else None, may)
+    except NotFound:
+        told = {"title": "", "status": "", "missing": True}
+    return {"kind": kind, "name": name, "before": before, "missing": False, **told}
 
 
 def _task(seen: Seen, name: str, before: int | None, may: frozenset[str]) -> Item:

@@ -16,7 +16,10 @@ Said = Sequence[str | datetime | None]
 
 
 class Fact(Struct, frozen=True):
-    """A name and a value; if the value names things that have details, of which `kind` they are."""
+    """A name and a value; if the value names things that can be shown, of which `kind` they are.
+
+    A time of the kind `until` is counted down to.
+    """
 
     name: str
     value: Any
@@ -53,15 +56,15 @@ def task_facts(row: Item) -> list[Fact]:
         Fact("came after", [each for each in row["depends_on"] if each not in row["blocked_by"]], "task"),
         Fact("waited for by", row["dependents"], "task"),
         Fact("part of", row["parent"], "task"),
-        Fact("plan", row["plan"]),
+        Fact("plan", row["plan"], "plan"),
         Fact("called in it", row["local"]),
         Fact("held by", row["holder"], "agent"),
         Fact("fence", row["fence"] or None),
         Fact("attempts", tries),
-        Fact("lease until", row["lease_until"]),
+        Fact("lease until", row["lease_until"], "until"),
         Fact("last error", row["error"]),
         Fact("not before", row["run_after"]),
-        Fact("tried again at", row["retry_at"]),
+        Fact("tried again at", row["retry_at"], "until"),
         Fact("worked on for", span(row["worked_s"]) if row["worked_s"] else None),
         Fact("came in", row["enqueued_at"]),
         Fact("links", [f"{each['kind']} {each['to']}" for each in row["links"]]),
@@ -100,7 +103,7 @@ def handoff_facts(row: Item) -> list[Fact]:
         Fact("answered", row["answered_at"]),
         Fact("answered by", row["answered_by"], "agent"),
         Fact("finished", row["finished_at"]),
-        Fact("expires", row["expires_at"] if row["status"] == "initiated" else None),
+        Fact("expires", row["expires_at"] if row["status"] == "initiated" else None, "until"),
         Fact("fence", row["fence"]),
         Fact("note", row["note"]),
     )
@@ -158,7 +161,8 @@ def _task_said(row: Item) -> Said:
             again = ("; it is tried again at ", row["retry_at"]) if row["retry_at"] else ()
             return [f"The last attempt failed{_because(row['error'])}", *again, "."]
         case "dead":
-            return [f"It is dead after {row['failures']} failures{_because(row['reason'])}."]
+            failures = "one failure" if row["failures"] == 1 else f"{row['failures']} failures"
+            return [f"It is dead after {failures}{_because(row['reason'])}."]
         case _:
             return [f"It was cancelled{_because(row['reason'])}."]
 

@@ -26,8 +26,8 @@ from services.waiting import either
 PERIOD_S = 0.25
 """Between two messages at least."""
 
-BEAT_S = 10.0
-"""Of silence, after which the page is told that the connection still is."""
+BEAT_S = 4.0
+"""Of silence, after which the page is told that the connection still is; it waits for two of them."""
 
 MAX_LINES = 50
 RETRY_MS = 1_000
@@ -108,16 +108,18 @@ async def tell(
 ) -> AsyncIterator[bytes]:
     """Server-sent events about what comes after a sequence, until the listener goes or may listen no more.
 
-    `head` is that of the project's last event; `check` raises when the listener may not go on, and the last
-    event then says why.
+    `head` is that of the project's last event. `check` is called before whatever is told and raises when the
+    listener may not go on; the last event then says why.
     """
     yield f"retry: {RETRY_MS}\n\n".encode()
     gathered = Gathered(after)
     first = head - MAX_LINES if head - after > FAR_EVENTS else after
-    pump = asyncio.create_task(_pump(live.listen(project, first, read), gathered, check))
+    pump = asyncio.create_task(_pump(live.listen(project, first, read), gathered))
     try:
         while not pump.done():
-            if await _news(gathered, pump):
+            news = await _news(gathered, pump)
+            check()
+            if news:
                 message = gathered.take(project)
                 yield b"id: %d\ndata: %s\n\n" % (message.head, msgspec.json.encode(message))
                 await asyncio.wait({pump}, timeout=PERIOD_S)
@@ -136,11 +138,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-async def _pump(batches: AsyncIterator[list[Event]], gathered: Gathered, check: Callable[[], None]) -> None:
+async def _pump(batches: AsyncIterator[list[Event]], gathered: Gathered) -> None:
     """Take events as fast as they come, so that the reader never waits for a page."""
     async with aclosing(batches):  # type: ignore[type-var]  # it is a generator
         async for events in batches:
-            check()
             gathered.add(events)
 
 

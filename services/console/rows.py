@@ -27,10 +27,10 @@ MAX_PERSONAS = 1_000
 MAX_DEEP_ROWS = 1_000_000
 _MAX_DIGITS = 7
 
-OPEN_TASKS = ("in_progress", "claimed", "queued", "blocked", "failed", "dead")
-"""The columns of the board, in the order in which a task goes through them."""
+BOARD = ("in_progress", "claimed", "queued", "blocked", "failed", "dead", "completed")
+"""The columns of the board; what is at work comes first."""
 
-TASK_STATUSES = (*OPEN_TASKS, "completed", "cancelled")
+TASK_STATUSES = (*BOARD, "cancelled")
 FINISHED = ("completed", "rejected", "expired")
 _TASK_FILTERS = ("text", "status", "persona", "holder", "type", "plan")
 _EVENT_FILTERS = ("text", "who", "kind")
@@ -189,17 +189,29 @@ PIECES: Mapping[str, Part] = {
 
 
 def _board(sight: Sight, given: Given, counts: Counts) -> list[Variables]:
-    """A column of cards for each status of open tasks, and the latest that were done."""
+    """A column of cards for each status of open tasks, and one of those that were completed last."""
     params = {name: value for name, value in _task_params(given).items() if name != "status"}
-    columns: list[Variables] = []
-    for status in OPEN_TASKS:
-        count = counts["tasks"].get(status, 0)
-        cards = sight.view("queue", **params, status=status, limit=CARDS) if count else []
-        columns.append({"status": status, "count": count, "cards": cards})
-    count = counts["tasks"].get("completed", 0)
-    done = sight.view("activity", event="task.completed", limit=CARDS) if count and not params else []
-    columns.append({"status": "completed", "count": count, "cards": [], "done": done})
-    return columns
+    return [_column(sight, status, params, counts["tasks"].get(status, 0)) for status in BOARD]
+
+
+def _column(sight: Sight, status: str, params: Mapping[str, str], held: int) -> Variables:
+    """Its first cards, and how many tasks are of it; when it is filtered, as many as are known of: `more`."""
+    if not held:
+        cards = []
+    elif status == "completed" and not params:
+        cards = _completed_last(sight)
+    else:
+        cards = sight.view("queue", **params, status=status, limit=CARDS + 1)
+    shown = cards[:CARDS]
+    more = bool(params) and len(cards) > CARDS
+    return {"status": status, "count": len(shown) if params else held, "more": more, "cards": shown}
+
+
+def _completed_last(sight: Sight) -> list[Item]:
+    """The tasks that were completed last, without those that a restore made open again."""
+    told = sight.view("activity", event="task.completed", limit=CARDS)
+    found = (sight.view("queue", entity=task) for task in dict.fromkeys(each["entity"] for each in told))
+    return [row for rows in found for row in rows if row["status"] == "completed"]
 
 
 def _personas(sight: Sight) -> list[str]:

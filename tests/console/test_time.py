@@ -19,9 +19,9 @@ NOBODY = "\N{EN DASH}"
 def activity(web: Web) -> Sequence[Any]:
     """Everything that happened up to now, the event with sequence n at n - 1."""
     last = web.get(f"/api/{web.project}/events?limit=500").json["result"][-1]["position"]
-    told: list[Any] = web.get(
-        f"/api/{web.project}/activity?limit=500&min_position={last}&wait_s=20"
-    ).json["result"]
+    told: list[Any] = web.get(f"/api/{web.project}/activity?limit=500&min_position={last}&wait_s=20").json[
+        "result"
+    ]
     return told[::-1]
 
 
@@ -100,7 +100,7 @@ def test_events_are_stepped_jumped_and_played_by_keys(
     expect_moment(tab, events, 1)
     tab.blur()
     tab.page.locator("#speed").select_option("s100")
-    tab.blur()
+    tab.page.locator("#slider").focus()
     tab.press("Space")
     expect(tab.page.locator("#play")).to_have_attribute("aria-label", "Pause")
     tab.page.wait_for_function("() => Number(document.getElementById('part').dataset.sequence) > 50")
@@ -162,8 +162,11 @@ def test_the_page_stays_where_it_was_put_while_more_happens(little: Web, open_ta
     tab = open_tab(little)
     tab.open("view=queue")
     head = tab.sequence
+    slider = tab.page.locator("#slider")
+    before = slider.bounding_box()
     tab.press("ArrowLeft")
     tab.wait_sequence(head - 1)
+    assert slider.bounding_box() == before, "whoever drags it would lose it"
     little.post("task.enqueue", {"id": "t9", "title": "Name the islands"})
     expect(tab.page.locator("#moment-place")).to_have_text(f"#{head - 1} of {head + 1}")
     expect(tab.page.locator("#card-t2")).to_have_count(0)
@@ -181,6 +184,12 @@ def test_the_past_can_be_forked_and_restored_and_nothing_else_be_done_to_it(
     tab.open("view=queue&detail=task:t1", as_of=3)
     tab.page.locator("#detail[open] #detail-title").wait_for()
     expect(tab.page.locator("#detail [data-do]")).to_have_count(0)
+    tab.press("ArrowLeft")
+    tab.wait_sequence(2)
+    expect(tab.page.locator("#detail")).to_contain_text("There is no task t1")
+    tab.press("ArrowRight")
+    tab.wait_sequence(3)
+    expect(tab.page.locator("#detail")).to_contain_text("Draft chapter one")
     tab.press("Escape")
     tab.page.get_by_role("button", name="Restore").click()
     expect(tab.page.locator("#confirm[open]")).to_contain_text("#3")

@@ -46,6 +46,25 @@ def test_the_address_that_the_command_line_prints_logs_a_browser_in(
     tab.excuse("401")
 
 
+def test_a_page_whose_login_is_over_says_so_and_goes_on_after_another(little: Web, open_tab: Open) -> None:
+    tab = open_tab(little)
+    tab.open("view=queue")
+    other = tab.page.context.new_page()
+    other.goto(f"{tab.origin}/console/{little.project}")
+    other.get_by_role("button", name="Log out").click()
+    other.get_by_label("Token").wait_for()
+    little.post("task.enqueue", {"id": "t9", "title": "Name the islands"})
+    tab.wait_state("out")
+    expect(tab.page.locator("#trouble")).to_contain_text("Your login is over.")
+    tab.page.get_by_role("link", name="Log in").click()
+    tab.page.get_by_label("Token").fill(little.operator)
+    tab.press("Enter")
+    tab.wait_state("live")
+    expect(tab.page.locator("#card-t9")).to_be_visible()
+    assert "view=queue" in tab.page.url
+    tab.excuse("401")
+
+
 # Showing
 
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import coordctl
-from services.console import entry
+from services.console import entry, live
 from services.console.app import HEADERS
 from services.console.entry import RECORD, Sessions
 from services.console.pages import Pages
@@ -259,6 +259,44 @@ def test_lists_are_filtered_and_paged(web: Web, browser: Browser) -> None:
     assert "Nothing like that" in browser.part("timeline-rows", f"{seen}&kind=trouble").text
 
 
+def test_the_board_shows_and_counts_what_it_is_filtered_for(web: Web, browser: Browser) -> None:
+    many = [{"local": str(n), "title": f"Scene {n}"} for n in range(30)]
+    web.post("task.plan", {"tasks": many})
+    held = web.post("task.claim", {"task": "t1"}, headers={"Coord-Actor": "w1"}).json["result"]["tasks"][0]
+    for verb in ("task.start", "task.complete"):
+        done = web.post(verb, {"task": "t1", "fence": held["fence"]}, headers={"Coord-Actor": "w1"})
+    last, seen = done.json["sequence"], f"seen={done.json['position']}"
+    for moment in (seen, f"as_of={last}"):
+        columns = board(browser.part("queue", moment))
+        assert columns["completed"] == ("1", ["Outline act two"], "")
+        assert (columns["queued"][0], len(columns["queued"][1]), columns["queued"][2]) == ("31", 25, "6 more")
+        columns = board(browser.part("queue", f"text=act&{moment}"))
+        assert columns["completed"] == ("1", ["Outline act two"], "")
+        assert columns["queued"] == ("1", ["Draft act two"], "")
+        columns = board(browser.part("queue", f"text=scene&{moment}"))
+        assert (columns["queued"][0], len(columns["queued"][1])) == ("25+", 25)
+        assert columns["queued"][2] == "more of them"
+        assert columns["completed"] == ("0", [], "")
+    more = re.search(r'class="others"><a href="([^"]*)"', browser.part("queue", f"text=scene&{seen}").text)
+    assert more is not None
+    assert {"text=scene", "status=queued", "mode=list"} <= {*more[1].lstrip("?").split("&amp;")}
+    undone = web.post("project.restore", {"sequence": 3, "reason": "it was not done"})
+    assert undone.status == 200, undone.text
+    assert board(browser.part("queue", f"seen={undone.json['position']}"))["completed"] == ("0", [], "")
+
+
+def board(reply: Reply) -> dict[str, tuple[str, list[str], str]]:
+    """The columns by status: the number at the top, the titles of the cards, what is said of the others."""
+    found = {}
+    for part in reply.text.split('<section class="column c-')[1:]:
+        count = re.search(r"<b>([^<]*)</b>", part)
+        others = re.search(r'class="others"><a [^>]*>([^<]*)<', part)
+        assert count is not None
+        titles = re.findall(r'<a class="task"[^>]*>([^<]+)</a></div>', part)
+        found[re.split('[ "]', part, maxsplit=1)[0]] = (count[1], titles, others[1] if others else "")
+    return found
+
+
 def test_the_slider_is_told_moments_and_times(web: Web, browser: Browser) -> None:
     moment = browser.get(f"/console/{web.project}/data/moment?as_of=2").json
     assert (moment["sequence"], moment["head"], moment["live"]) == (2, 3, False)
@@ -361,15 +399,27 @@ def test_what_happens_is_told_together_and_goes_on_without_gap_after_a_loss(
     again.close()
 
 
-def test_a_stream_ends_with_its_reason(web: Web) -> None:
+@pytest.mark.parametrize(("how", "code"), [("revoked", "token_revoked"), ("logged out", "unauthenticated")])
+def test_a_stream_ends_with_its_reason_and_tells_nothing_more(web: Web, how: str, code: str) -> None:
     token = web.token(role="observer")
-    stream = Browser(web, token).live(0)
+    browser = Browser(web, token)
+    stream = browser.live(0)
     until(stream, 3)
-    web.tokens.revoke(token.split("_")[1])
+    if how == "revoked":
+        web.tokens.revoke(token.split("_")[1])
+    else:
+        web.send("POST", "/console/logout", token=None, headers={"Cookie": browser.cookie})
+    web.post("task.enqueue", {"title": "Not for those who left"})
     end = stream.next()
-    assert (end["event"], json.loads(end["data"])["code"]) == ("end", "token_revoked")
+    assert (end["event"], json.loads(end["data"])["code"]) == ("end", code)
     assert stream.next() == {}
     stream.close()
+
+
+def test_a_page_hears_often_enough_that_its_connection_still_is() -> None:
+    waits_ms = re.search(rb"SILENCE_MS = ([0-9_]+);", Pages().files["live.js"].content)
+    assert waits_ms is not None
+    assert 2 * live.BEAT_S < int(waits_ms[1]) / 1_000 < 10
 
 
 def until(stream: Stream, head: int) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from services.bus.link import Link
 from services.console.actions_sent import may
 from services.console.detail_depth import DATA, PARTS, Depth
 from services.console.pages import Pages
+from services.console.words import span
 from services.embedded import EmbeddedPostgres
 from services.errors import BadInput
 from services.gateway.asking import Asker
@@ -41,6 +42,7 @@ from tests.services.conftest import opened_log
 from tests.services.running import CODEC
 from tests.services.stories import stored
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PROJECT = "novel"
 
 
@@ -128,7 +130,8 @@ class Look:
     def part(self, name: str, **params: str) -> Mapping[str, Any]:
         template, told = self.depth.part(name, somebody(), PROJECT, self.as_of, params)
         moment = {"live": self.as_of is None, "sequence": self.as_of or 0}
-        self.html = self.pages.render(template, {**told, "moment": moment, "view": name, "may": []})
+        page = {"moment": moment, "now": NOW, "view": name, "may": []}
+        self.html = self.pages.render(template, {**told, **page})
         return told
 
     def data(self, name: str, **params: str) -> Any:
@@ -202,6 +205,13 @@ def test_a_task_tells_its_story_and_why(now: Look, played: Played) -> None:
     assert (facts["came after"], facts["waited for by"]) == (["t-outline"], ["t-blurb", "t-print"])
     assert [action.verb for action in told["actions"]] == ["task.reprioritize", "task.requeue", "task.cancel"]
     assert 'data-do="task.requeue" data-about="task:t-draft"' in now.html
+    lease = facts["lease until"]
+    assert (
+        f'(<span data-until="{lease.isoformat()}" data-over="passed">{span((lease - NOW).total_seconds())}<'
+        in now.html
+    )
+    assert f'href="?view=queue&amp;mode=graph&amp;plan={facts["plan"][0]}" data-go' in now.html
+    assert 'href="?view=queue&amp;mode=graph&amp;task=t-draft" data-go' in now.html
 
 
 def test_a_task_of_the_past_is_as_it_was_and_nothing_can_be_done_to_it(now: Look, played: Played) -> None:
@@ -211,8 +221,9 @@ def test_a_task_of_the_past_is_as_it_was_and_nothing_can_be_done_to_it(now: Look
     assert [line.event for line in told["story"].lines] == ["task.enqueued"]
     assert (told["actions"], told["story"].earlier) == ([], None)
     assert "nothing can be done to the past" in then.html
-    with pytest.raises(NotFound):
-        at(now, 1).part("detail", of="task:t-draft")
+    before = at(now, 1)
+    assert before.part("detail", of="task:t-draft")["missing"]
+    assert "There is no task t-draft at this moment." in before.html
 
 
 def test_agents_handoffs_and_events_have_details(now: Look, played: Played) -> None:
@@ -287,7 +298,7 @@ def test_confirmations_say_what_will_happen(now: Look, played: Played) -> None:
     release = asked("task.requeue", "task:t-draft")
     assert release.body == {"task": "t-draft"}
     assert asked("task.retry", "task:t-cover").told == [
-        "It is revived with all its attempts, after 1 failures."
+        "It is revived with all its attempts; it failed once."
     ]
     assert "t-draft, which it holds" in asked("agent.terminate", "agent:a2").told[1]
     setting = asked("setting.set", "project:max_agents")
@@ -348,8 +359,9 @@ def test_what_is_not_there_is_said(now: Look) -> None:
         with pytest.raises(BadInput):
             now.part("detail", of=of)
     for of in ("task:t-0", "agent:a9", "handoff:h-0", "event:99999", "event:x"):
-        with pytest.raises(NotFound):
-            now.part("detail", of=of)
+        assert now.part("detail", of=of)["missing"]
+    with pytest.raises(NotFound):
+        now.part("confirm", verb="task.cancel", about="task:t-0")
 
 
 def test_an_empty_project_has_every_part(depth: Depth, pages: Pages) -> None:

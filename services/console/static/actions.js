@@ -36,7 +36,9 @@ async function ask(verb, named) {
     return;
   }
   dialog.showModal();
-  (dialog.querySelector("input, select, textarea") ?? document.getElementById("confirm-title")).focus();
+  const first = dialog.querySelector("input, select, textarea");
+  (first ?? document.getElementById("confirm-title")).focus();
+  first?.select?.();
 }
 
 async function send(event) {

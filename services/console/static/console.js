@@ -8,6 +8,8 @@ const LIVE_GAP_MS = 500;
 const TYPING_MS = 150;
 const KEPT = ["a", "b", "detail"];
 const SETTLED_MS = 400;
+const SLOW_MS = 500;
+const ANSWER_MS = 15_000;
 
 const body = document.body;
 const main = document.getElementById("main");
@@ -87,8 +89,12 @@ class Refused extends Error {
   }
 }
 
-async function fetched(address, options) {
-  const answer = await fetch(address, options);
+const SILENT = "The gateway does not answer.";
+
+async function fetched(address) {
+  const answer = await fetch(address, { signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => {
+    throw new Error(SILENT);
+  });
   if (!answer.ok) {
     const refused = new Refused(answer.status, await answer.json().catch(() => ({})));
     if (answer.status === 401) loggedOut();
@@ -98,13 +104,13 @@ async function fetched(address, options) {
 }
 
 /** Data of the project at this moment. Raises an Error with what to tell. */
-export async function fetchJson(name, params = {}, options = {}) {
-  return (await fetched(url("data", name, params), options)).json();
+export async function fetchJson(name, params = {}) {
+  return (await fetched(url("data", name, params))).json();
 }
 
 /** A part of the project at this moment, as text of HTML. */
-export async function fetchPart(name, params = {}, options = {}) {
-  return (await fetched(url("part", name, params), options)).text();
+export async function fetchPart(name, params = {}) {
+  return (await fetched(url("part", name, params))).text();
 }
 
 /** Make an element what this HTML (of the server, so escaped) says, keeping what stays. */
@@ -138,12 +144,15 @@ async function askNow() {
   const began = performance.now();
   const view = state.view;
   asking = view;
+  const slow = setTimeout(() => main.setAttribute("aria-busy", "true"), SLOW_MS);
   document.dispatchEvent(new CustomEvent("console:moment", { detail: { asOf: state.asOf, head: state.head } }));
   try {
     await htmx.ajax("GET", url("part", view, filters()), { source: main, target: "#part", swap: "morph:outerHTML" });
   } catch {
     // told by htmx's events
   }
+  clearTimeout(slow);
+  main.removeAttribute("aria-busy");
   asking = null;
   endedAt = performance.now();
   tookMs = endedAt - began;
@@ -187,10 +196,7 @@ function moved() {
   clearTimeout(settling);
   const before = [state.view, state.asOf];
   readAddress();
-  if (before[0] !== state.view) {
-    document.title = `${state.view} · ${state.project} – coordctl`;
-    main.scrollTop = 0;
-  }
+  if (before[0] !== state.view) document.title = `${state.view} · ${state.project} – coordctl`;
   showStatus();
   ask(0);
 }
@@ -235,10 +241,12 @@ export function announce(text) {
 // How it stands
 
 let connected = null;
+let loggedIn = true;
 let rate = 0;
 
 export function connection(up, perSecond = 0) {
   connected = up;
+  loggedIn ||= up;
   rate = perSecond;
   showStatus();
 }
@@ -246,8 +254,9 @@ export function connection(up, perSecond = 0) {
 function showStatus() {
   const status = document.getElementById("status");
   const words = document.getElementById("status-words");
-  const is = connected === false ? "lost" : state.asOf !== null ? "frozen" : connected ? "live" : "connecting";
-  const text = { lost: "connection lost – trying again", frozen: `frozen at #${state.asOf}` }[is] ?? is;
+  const now = state.asOf !== null ? "frozen" : connected ? "live" : "connecting";
+  const is = !loggedIn ? "out" : connected === false ? "lost" : now;
+  const text = { out: "logged out", lost: "connection lost – trying again", frozen: `frozen at #${state.asOf}` }[is] ?? is;
   if (status.dataset.state !== is || words.textContent !== text) {
     status.dataset.state = is;
     words.textContent = text;
@@ -269,7 +278,11 @@ export function trouble(text = "", link = "") {
   }
 }
 
+/** The page stays as it is, and says why. */
 export function loggedOut() {
+  loggedIn = false;
+  connection(false);
+  document.dispatchEvent(new CustomEvent("console:out"));
   trouble("Your login is over.", `/console/login?next=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
@@ -296,12 +309,13 @@ main.addEventListener("htmx:responseError", (event) => {
   trouble(told.detail || `The server answered ${xhr.status}.`);
 });
 
+main.addEventListener("htmx:timeout", () => trouble(SILENT));
+
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-go], nav.views a");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
   event.preventDefault();
-  const { go: view, mode, status } = link.dataset;
-  go({ view: view || link.dataset.view, mode, status });
+  go(Object.fromEntries(new URLSearchParams(link.search)));
 });
 
 let typing = 0;
@@ -354,6 +368,7 @@ function beforeMorph(old, fresh) {
 Idiomorph.defaults.callbacks.beforeNodeMorphed = beforeMorph;
 Idiomorph.defaults.ignoreActiveValue = true;
 
+htmx.config.timeout = ANSWER_MS;
 main.setAttribute("hx-ext", "morph");
 readAddress();
 if (location.hash) history.replaceState(null, "", location.pathname + location.search);

@@ -1,10 +1,12 @@
 /* The dialog with the details of a task, an agent, a handoff or an event, at the moment that the page shows.
 
-   Whatever has `data-detail="KIND:NAME"` opens it. The address names what is open, so that a link shows it. */
+   Whatever has `data-detail="KIND:NAME"` opens it. The address names what is open, so that a link shows it. Where
+   there is room it leaves the view and the slider within reach; on a small screen it is before all else. */
 
 import { address, announce, fetchPart, morph } from "./console.js";
 import { oneAtATime } from "./load.js";
 
+const roomy = matchMedia("(min-width: 1061px)");
 const dialog = document.getElementById("detail");
 const body = document.getElementById("detail-body");
 const came = [];
@@ -20,9 +22,22 @@ function begin() {
   document.addEventListener("console:shown", () => dialog.open && refresh());
   document.addEventListener("console:done", () => dialog.open && refresh());
   dialog.addEventListener("close", forget);
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+  dialog.addEventListener("click", outside);
+  document.addEventListener("keydown", escape);
   const named = new URLSearchParams(location.search).get("detail");
   if (named) open(named);
+}
+
+/** A dialog that is before all else goes away for a click beside it, or for one that leads to another view. */
+function outside(event) {
+  if (!dialog.matches(":modal")) return;
+  const beside = event.target === dialog && event.clientX < dialog.getBoundingClientRect().left;
+  if (beside || event.target.closest("a[data-go]")) dialog.close();
+}
+
+function escape(event) {
+  if (event.key !== "Escape" || !dialog.open || event.target.closest("input, select")) return;
+  if (!document.querySelector("dialog:modal")) dialog.close();
 }
 
 function bar() {
@@ -53,11 +68,12 @@ function follow(event) {
   const link = event.target.closest("[data-detail]");
   if (!link) return;
   event.preventDefault();
-  open(link.getAttribute("data-detail"));
+  if (!dialog.contains(link)) came.length = 0;
+  else if (shown.of !== link.dataset.detail) came.push(shown.of);
+  open(link.dataset.detail);
 }
 
 function open(of) {
-  if (shown && dialog.open && shown.of !== of) came.push(shown.of);
   shown = { of, before: "" };
   address({ detail: of });
   load(true);
@@ -86,7 +102,7 @@ async function load(anew) {
     failed(error);
   }
   back.hidden = !came.length;
-  if (!dialog.open) dialog.showModal();
+  if (!dialog.open) dialog[roomy.matches ? "show" : "showModal"]();
   if (anew) document.getElementById("detail-title")?.focus();
 }
 

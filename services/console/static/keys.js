@@ -16,7 +16,7 @@ box.addEventListener("change", () => {
 document.getElementById("help-open").addEventListener("click", () => help.showModal());
 
 const typing = (element) => element.closest("input:not([type=range], [type=checkbox]), textarea, select, [contenteditable]") !== null;
-const pressable = (element) => element.closest("button, a, summary, input, select") !== null;
+const pressable = (element) => element.closest("button, a, summary, input:not([type=range]), select") !== null;
 
 function focusFilter() {
   document.querySelector("#part form[data-filters] input:not([type=hidden])")?.focus();
@@ -29,6 +29,13 @@ function walk(forth) {
   const next = all[at === -1 ? 0 : at + (forth ? 1 : -1)];
   next?.focus();
   next?.scrollIntoView({ block: "nearest" });
+}
+
+/** Whether an arrow is ours: elsewhere it scrolls, and within the details only up and down do. */
+function moves(arrow) {
+  const at = document.activeElement;
+  if (at === document.body || at.id === "main" || at.closest("#part [data-detail]")) return true;
+  return at.closest("#detail") !== null && (arrow === "ArrowLeft" || arrow === "ArrowRight");
 }
 
 const KEYS = {
@@ -55,10 +62,8 @@ document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !box.checked) return;
   if (document.querySelector("dialog[open]:modal") || typing(event.target)) return;
   if (event.key === " " && pressable(event.target)) return;
-  const inRow = document.activeElement.closest("#part [data-detail]") !== null || document.activeElement === document.body || document.activeElement.id === "main";
-  if (event.key.startsWith("Arrow") && !inRow) return;
   const act = KEYS[event.key];
-  if (!act) return;
+  if (!act || (event.key.startsWith("Arrow") && !moves(event.key))) return;
   event.preventDefault();
   act();
 });

@@ -1,8 +1,10 @@
 // The one stream of what happens: keeps the page at the present, says when it is lost, and goes on without a gap.
+// The server says something every few seconds, so that silence is a loss too.
 
 import { announce, ask, connection, liveGapMs, loggedOut, state, trouble } from "./console.js";
 
-const SILENCE_MS = 25_000;
+const SILENCE_MS = 9_000;
+const ANSWER_MS = 5_000;
 const FIRST_WAIT_MS = 1_000;
 const MAX_WAIT_MS = 10_000;
 const RATE_MS = 5_000;
@@ -12,9 +14,11 @@ let heardAt = performance.now();
 let waitMs = FIRST_WAIT_MS;
 let again = 0;
 let wasLost = false;
+let loggedIn = true;
 let recent = [];
 
 function open() {
+  loggedIn = true;
   clearTimeout(again);
   source?.close();
   heardAt = performance.now();
@@ -55,7 +59,9 @@ function lost() {
 /** The stream does not tell why it was refused, so ask first. */
 async function comeBack() {
   try {
-    const answer = await fetch(`/console/${encodeURIComponent(state.project)}/data/moment`);
+    const answer = await fetch(`/console/${encodeURIComponent(state.project)}/data/moment`, {
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
     if (answer.status === 401 || answer.status === 403) {
       loggedOut();
       return;
@@ -71,13 +77,16 @@ async function comeBack() {
 }
 
 function ended(problem) {
-  if (problem.status === 401 || problem.status === 403) {
-    source.close();
-    connection(false);
-    loggedOut();
-  } else {
-    lost();
-  }
+  if (problem.status === 401 || problem.status === 403) loggedOut();
+  else lost();
+}
+
+/** Nothing more is asked for until somebody has logged in, here or in another tab. */
+function out() {
+  loggedIn = false;
+  wasLost = true;
+  clearTimeout(again);
+  source?.close();
 }
 
 function told(message) {
@@ -105,5 +114,8 @@ setInterval(() => {
   if (performance.now() - heardAt > SILENCE_MS && source.readyState !== EventSource.CLOSED) lost();
   else if (!wasLost) connection(true, perSecond());
 }, 1_000);
-window.addEventListener("online", () => wasLost && comeBack());
+document.addEventListener("console:out", out);
+window.addEventListener("offline", () => loggedIn && lost());
+window.addEventListener("online", () => wasLost && loggedIn && comeBack());
+document.addEventListener("visibilitychange", () => !document.hidden && !loggedIn && comeBack());
 open();

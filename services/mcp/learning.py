@@ -29,12 +29,17 @@ VERBS = {
     "failure": "failure.record",
     "decision": "decision.record",
     "memory": "memory.store",
+    "memory_use": "memory.use",
+    "memory_share": "memory.share",
     "spike": "spike.initiate",
     "spike_end": "spike.conclude",
     "pattern": "pattern.use",
+    "pattern_new": "pattern.define",
+    "complexity": "complexity.snapshot",
     "docs": "docs.cache",
     "actions": "action.record",
     "estimate": "estimate.record",
+    "estimate_end": "estimate.close",
 }
 """What a record of each kind is as a command; its fields are the command's."""
 
@@ -63,6 +68,7 @@ class Learned(Arguments, frozen=True, kw_only=True):
     about: Annotated[str, Meta(description="what to look for; else the latest")] = ""
     kind: Literal["failure", "decision", "spike", "pattern", "memory"] | None = None
     library: Annotated[str, Meta(description="its documentation, if kept")] = ""
+    as_of: Annotated[str, Meta(description="as known then: a time, #event")] = ""
     cursor: str = ""
 
 
@@ -77,7 +83,7 @@ async def learned(desk: Desk, asked: Learned) -> Lessons:
     """What means the same, then failures and retrospectives that hold the words."""
     offset = reading.offset_of(asked.cursor)
     if asked.library:
-        found = await _documentation(desk.line, asked.library)
+        found = await _documentation(desk.line, asked)
     else:
         found = await _known(desk, asked)
     more = str(offset + PAGE_FOUND) if len(found) > offset + PAGE_FOUND else ""
@@ -101,7 +107,7 @@ async def _known(desk: Desk, asked: Learned) -> list[str]:
 
 async def _recalled(desk: Desk, asked: Learned) -> list[Item]:
     """What the search finds; nothing if it is away."""
-    params: Item = {"limit": FOUND_ROWS, "reader": desk.agent}
+    params: Item = {"limit": FOUND_ROWS, "reader": desk.agent, **_then(asked)}
     if text := asked.about[:MAX_ABOUT_CHARS].strip():
         params["text"] = text
     if asked.kind:
@@ -119,16 +125,20 @@ async def _worded(line: Line, asked: Learned, views: Sequence[tuple[str, str]]) 
     for view, key in views:
         for word in _words(asked.about) or [""]:
             text = {"text": word} if word else {}
-            for row in await line.read(view, limit=FOUND_ROWS, **text):
+            for row in await line.read(view, limit=FOUND_ROWS, **text, **_then(asked)):
                 found[row[key]] = row
                 hits[row[key]] += 1
     return [(name, found[name]) for name, _ in hits.most_common()]
 
 
-async def _documentation(line: Line, library: str) -> list[str]:
+def _then(asked: Learned) -> Item:
+    return {"as_of": asked.as_of} if asked.as_of else {}
+
+
+async def _documentation(line: Line, asked: Learned) -> list[str]:
     """What is kept of a library, and whether it can still be relied on."""
     now, told = datetime.now(UTC), []
-    for row in await line.read("documentation", library=[library]):
+    for row in await line.read("documentation", library=[asked.library], **_then(asked)):
         stale = "" if _time(row["expires_at"]) > now else " (stale)"
         head = " ".join(part for part in (row["library"], row["release"], row["topic"]) if part)
         told.append(str(reading.cut(f"{head}{stale}: {row['content']}", DOCUMENT_CHARS)))
@@ -140,39 +150,45 @@ def _time(value: str | datetime) -> datetime:
 
 
 def in_words(row: Item) -> str:
-    """A record of any kind in a sentence or two."""
+    """A record of any kind in a sentence or two; with its id, if another can take its place."""
+    name = ""
     match row:
         case {"decision": _}:
-            text = f"Decided: {row['title']}: {row['choice']}. {row['consequences']}"
+            text, name = f"Decided: {row['title']}: {row['choice']}. {row['consequences']}", row["decision"]
         case {"spike": _}:
             end = "viable" if row["viable"] else "not viable"
             text = f"Tried: {row['question']} {row['result']} ({end}). {row['lessons']}"
         case {"pattern": _}:
             text = f"Pattern {row['pattern']}: {row['description']}"
         case {"memory": _}:
-            text = row["text"]
+            text, name = row["text"], row["memory"]
         case {"failure": _}:
             lesson = f" Lesson: {row['lesson']}" if row["lesson"] else ""
             text = f"{row['feature']}: {row['approach']} failed: {row['why']}.{lesson}"
         case _:
             told = (row["surprises"], row["would_change"], row["new_patterns"])
             text = f"{row['feature']}: {' '.join(each for each in told if each)}"
-    return str(reading.cut(text.strip(), 2 * reading.SHORT_CHARS))
+    told = str(reading.cut(text.strip(), 2 * reading.SHORT_CHARS))
+    return f"{told} ({name})" if name else told
 
 
 class Record(Arguments, frozen=True, kw_only=True):
     kind: Literal[
-        "failure", "decision", "memory", "spike", "spike_end", "pattern", "docs", "actions", "estimate"
-    ]
+        "failure", "decision", "memory", "memory_use", "memory_share", "spike", "spike_end", "pattern",
+        "pattern_new", "complexity", "docs", "actions", "estimate", "estimate_end",
+    ]  # fmt: skip
     fields: Annotated[
         dict[str, Any],
         Meta(
             description="failure: feature, approach, why, lesson, task?; "
-            "decision: title, choice, context, alternatives[], consequences; memory: text, tags[]?; "
+            "decision: title, choice, context, alternatives[], consequences, supersedes?; "
+            "memory: text, tags[]?, supersedes[]?; memory_use: uses[{memory}]; "
+            "memory_share: memory, to_agent; "
             "spike: question, approach; spike_end: spike, result, viable, lessons?; "
-            "pattern: pattern, file, compliance 0-100; docs: library, content, release?, topic?; "
+            "pattern: pattern, file, compliance 0-100; pattern_new: pattern, description; "
+            "complexity: files[{file, score}]; docs: library, content, release?, topic?; "
             "actions: actions[{action, seconds, success, error}]; "
-            "estimate: feature, sessions, complexity 1-10, persona?"
+            "estimate: feature, sessions, complexity 1-10, persona?; estimate_end: estimate, sessions"
         ),
     ]
 

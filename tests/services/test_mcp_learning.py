@@ -1,5 +1,7 @@
 """What models learn and let others know, over MCP."""
 
+import coord
+
 from tests.services.mcp_site import Site, call, play, refused
 
 pytest_plugins = ["tests.services.mcp_fixtures"]
@@ -51,6 +53,35 @@ def test_an_estimate_comes_back_corrected_and_a_file_is_held_to_a_pattern(site: 
             await call(client, "record", kind="pattern", fields=use)
             (pattern,) = (await call(client, "learned", kind="pattern"))["items"]
             assert pattern == "Pattern short: Ten pages at most"
+
+    play(story())
+
+
+def test_a_model_mends_what_it_knew_and_asks_what_was_known_then(site: Site, project: str) -> None:
+    async def story() -> None:
+        async with site.inside(project, "w1") as client:
+
+            async def record(kind: str, **fields: object) -> dict[str, object]:
+                return await call(client, "record", kind=kind, fields=fields)
+
+            session = (await call(client, "begin"))["session"]
+            await record("memory", text="The captain is called Anna")
+            (told,) = (await call(client, "learned", about="captain called"))["items"]
+            old = told.removeprefix("The captain is called Anna (").removesuffix(")")
+            await record("memory_use", uses=[{"memory": old}])
+            newer = (await record("memory", text="The captain is called Berta", supersedes=[old]))["id"]
+            await record("memory_share", memory=newer, to_agent="w2")
+            await record("pattern_new", pattern="short", description="Ten pages at most")
+            await record("complexity", files=[{"file": "plot.py", "score": 3}])
+            estimate = (await record("estimate", feature="x", sessions=2, complexity=3))["id"]
+            await record("estimate_end", estimate=estimate, sessions=3)
+            found = (await call(client, "learned", about="captain called", kind="memory"))["items"]
+            assert found == [f"The captain is called Berta ({newer})"]
+            async with coord.connect(site.doors.nats_url, project=project, agent="op") as me:
+                (stored,) = (await me.view("memories", entity=[old])).rows
+            assert (stored["session"], stored["uses"], stored["status"]) == (session, 1, "superseded")
+            then = (await call(client, "learned", about="captain called", kind="memory", as_of="#4"))["items"]
+            assert then == [f"The captain is called Anna ({old})"]
 
     play(story())
 

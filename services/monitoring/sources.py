@@ -17,16 +17,20 @@ AGE_S = 4.0
 """How old figures become before they are read again."""
 
 REST = 20
-"""After a reading a source rests for so many times what that took, and so costs its server little."""
+"""After a reading that its server works for, a source rests for so many times what that took."""
 
 Read = Callable[[], Awaitable[Sequence[Metric]]]
 
 
 class Source:
-    """Figures of one kind, remembered for a while. `fails` are the errors by which it is away for now."""
+    """Figures of one kind, remembered for a while.
 
-    def __init__(self, name: str, read: Read, *fails: type[Exception]) -> None:
+    `fails` are the errors by which it is away for now; `rest` is REST where reading costs the server much.
+    """
+
+    def __init__(self, name: str, read: Read, *fails: type[Exception], rest: int = 0) -> None:
         self.name = name
+        self._rest = rest
         self._read = read
         self._fails = fails
         self._reading: asyncio.Task[None] | None = None
@@ -61,7 +65,7 @@ class Source:
         finally:
             self._read_at = monotonic()
             self.took_s = self._read_at - began
-            self._next_at = began + max(AGE_S, REST * self.took_s)
+            self._next_at = began + max(AGE_S, self._rest * self.took_s)
             self._reading = None
 
 

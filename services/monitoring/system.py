@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from domain.errors import CoordError
 from services.bus.link import Link
 from services.monitoring import fleet, nats, postgres
-from services.monitoring.sources import Source, Sources
+from services.monitoring.sources import REST, Source, Sources
 
 
 def sources_of(
@@ -37,8 +37,8 @@ def sources_of(
         return await asyncio.to_thread(look_at_host, data)
 
     sources = [
-        Source("fleet", of_fleet, CoordError, psycopg.Error),
-        Source("postgres", of_postgres, psycopg.Error),
+        Source("fleet", of_fleet, CoordError, psycopg.Error, rest=REST),
+        Source("postgres", of_postgres, psycopg.Error, rest=REST),
         Source("stream", of_stream, CoordError, NatsError, OSError, TimeoutError),
         Source("host", of_host, OSError),
     ]

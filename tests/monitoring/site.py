@@ -21,12 +21,14 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
-from services.embedded import EmbeddedNats, EmbeddedPostgres
+from services.embedded import EmbeddedPostgres
 from services.embedded.nats import free_addresses
 from services.roster import SERVICES
 from tests.acceptance.system import ROOT
-from tests.conftest import OpenNats, temporary_data
+from tests.conftest import temporary_data
+from tests.monitoring.standby import Standby
 from tests.services.disk import Disk, small_disk
+from tests.services.nats_cluster import NODES, NatsCluster, running_cluster
 
 RULES = ROOT / "ops" / "prometheus"
 PATIENCE_S = 20
@@ -41,16 +43,14 @@ DISK_MEGABYTES = 300
 
 
 class Site:
-    """Postgres, NATS and every service of one data directory; another nats-server is only watched."""
+    """Postgres with a replica, three nats-servers that keep the stream, and every service."""
 
-    def __init__(
-        self, data: Path, postgres: EmbeddedPostgres, nats: EmbeddedNats, other_nats: EmbeddedNats
-    ) -> None:
+    def __init__(self, data: Path, postgres: EmbeddedPostgres, replica: Standby, nats: NatsCluster) -> None:
         self.data = data
         self.disk: Disk | None = None
         self.postgres = postgres
+        self.replica = replica
         self.nats = nats
-        self.other_nats = other_nats
         self.port = int(free_addresses()[0].partition(":")[2])
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -63,7 +63,8 @@ class Site:
             "COORD_DATA": str(self.data),
             "COORD_DATABASE_URL": self.postgres.url,
             "COORD_NATS_URL": self.nats.url,
-            "COORD_NATS_MONITOR_URL": f"{self.nats.monitor_url},{self.other_nats.monitor_url}",
+            "COORD_NATS_MONITOR_URL": self.nats.monitor_urls,
+            "COORD_STREAM_REPLICAS": str(NODES),
             "COORD_HTTP_PORT": str(self.port),
         }
 
@@ -170,12 +171,13 @@ def standing(
         disk = None
         with suppress(pytest.skip.Exception):
             disk = stack.enter_context(small_disk(data, DISK_MEGABYTES))
-        postgres, nats, other = EmbeddedPostgres(data), OpenNats(data), EmbeddedNats(data / "other")
-        servers: tuple[EmbeddedPostgres | EmbeddedNats, ...] = (postgres, nats, other)
-        for server in servers:
-            stack.callback(server.stop)
-            server.start()
-        site = Site(data, postgres, nats, other)
+        postgres = EmbeddedPostgres(data)
+        stack.callback(postgres.stop)
+        postgres.start()
+        replica = Standby(stack.enter_context(temporary_data()), postgres)
+        stack.callback(replica.stop)
+        replica.start()
+        site = Site(data, postgres, replica, stack.enter_context(running_cluster(data)))
         site.disk = disk
         stack.callback(site.stop)
         site.start(*SERVICES)

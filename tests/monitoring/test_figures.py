@@ -138,7 +138,6 @@ def test_a_source_that_hangs_keeps_no_scrape_waiting_and_is_asked_once(
 
 def test_a_source_that_fails_has_no_figures_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "AGE_S", 0.0)
-    monkeypatch.setattr(sources, "REST", 0)
 
     async def story() -> None:
         told: list[Any] = [one(1), OSError("gone"), one(2)]

@@ -35,6 +35,10 @@ class Node:
         return f"nats://{USER}:{PASSWORD}@{self.address}"
 
     @property
+    def monitor_url(self) -> str:
+        return f"http://{self.monitor}"
+
+    @property
     def pid(self) -> int:
         assert self._process is not None, "it has not been started"
         return self._process.pid
@@ -91,6 +95,23 @@ class NatsCluster:
         """As COORD_NATS_URL names a cluster."""
         return ",".join(node.url for node in self.nodes.values())
 
+    @property
+    def monitor_urls(self) -> str:
+        """As COORD_NATS_MONITOR_URL names them."""
+        return ",".join(node.monitor_url for node in self.nodes.values())
+
+    def start(self) -> None:
+        for node in self.nodes.values():
+            node.start()
+
+    def until_healthy(self) -> None:
+        for node in self.nodes.values():
+            node.until_healthy()
+
+    def kill(self) -> None:
+        for node in self.nodes.values():
+            node.kill()
+
 
 @contextmanager
 def running_cluster(folder: Path) -> Iterator[NatsCluster]:
@@ -98,10 +119,9 @@ def running_cluster(folder: Path) -> Iterator[NatsCluster]:
     cluster = NatsCluster(folder)
     routes = [node.route for node in cluster.nodes.values()]
     with ExitStack() as stack:
+        stack.callback(cluster.kill)
         for node in cluster.nodes.values():
             node.configure(routes)
-            stack.callback(node.kill)
-            node.start()
-        for node in cluster.nodes.values():
-            node.until_healthy()
+        cluster.start()
+        cluster.until_healthy()
         yield cluster

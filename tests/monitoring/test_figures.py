@@ -136,6 +136,25 @@ def test_a_source_that_hangs_keeps_no_scrape_waiting_and_is_asked_once(
     asyncio.run(story())
 
 
+def test_a_source_rests_after_what_its_server_had_to_work_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "AGE_S", 0.0)
+
+    async def story(rest: int) -> int:
+        asked = []
+
+        async def works() -> list[Metric]:
+            asked.append(1)
+            return one(7)
+
+        source = Source("fleet", works, rest=rest)
+        for _ in range(3):
+            assert samples(await source.figures()) == {("one",): 7}
+        return len(asked)
+
+    assert asyncio.run(story(rest=0)) == 3
+    assert asyncio.run(story(rest=10**9)) == 1
+
+
 def test_a_source_that_fails_has_no_figures_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "AGE_S", 0.0)
 

@@ -1,8 +1,8 @@
 """A real Prometheus on real services: every query finds something, and every alert fires on its fault.
 
-One system and one day, in order: all is well, then things go wrong in the fleet, in Postgres and its replica,
-in the services, in the cluster of nats-servers, and in the end nothing is left. Rules look back for seconds here
-and do not wait; ages that take an hour in earnest take seconds.
+One system and one day, in order: all is well, then things go wrong in the fleet, in Postgres and its
+replica, in the services, in the cluster of nats-servers, and in the end nothing is left. Rules look back for
+seconds here and do not wait; ages that take an hour in earnest take seconds.
 """
 
 import asyncio

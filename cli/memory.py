@@ -9,7 +9,7 @@ from cli.options import acting, given, paged, searched
 from cli.output import Item, print_answer
 from cli.recalling import STATUSES
 from cli.session import ask, read
-from cli.types import KEY, MOMENT, NAME, TASK
+from cli.types import KEY, NAME, PAST_MOMENT, TASK
 from cli.views import list_view
 
 VISIBILITIES = ("private", "project", "shared")
@@ -67,8 +67,8 @@ def supersede(context: Context, memory_id: str, text: str, actor: str) -> None:
 @click.option("--from", "agent", type=NAME, help="Only what this agent stored.")
 @click.option("--for", "reader", type=NAME, help="Also what is private to this agent, or shared with it.")
 @click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Only these; repeatable.")
-@click.option("--since", type=MOMENT, help="Only what was stored from then on.")
-@click.option("--until", type=MOMENT, help="Only what was stored before then.")
+@click.option("--since", type=PAST_MOMENT, help="Only what is not older: 2h, or an ISO time.")
+@click.option("--until", type=PAST_MOMENT, help="Only what is older: 2h, or an ISO time.")
 @click.option("--as-of", metavar="POINT", help="What was known at this point.")
 @click.option("--least", type=click.FloatRange(0, 1), help="How alike it must be, from 0 to 1.")
 @click.option("--limit", type=click.IntRange(1, 100), help="How many at most; 10 if not given.")

@@ -8,7 +8,7 @@ from cli.context import Context, pass_context
 from cli.output import print_json, print_rows
 from cli.recalling import SOURCES, STATUSES
 from cli.session import opened_log
-from cli.types import KEY, MOMENT, NAME
+from cli.types import KEY, NAME, PAST_MOMENT
 
 
 @click.group()
@@ -25,8 +25,8 @@ def recall() -> None:
 @click.option("--from", "agent", type=NAME, help="Only what this agent recorded.")
 @click.option("--for", "reader", type=NAME, help="Also what is private to this agent, or shared with it.")
 @click.option("--status", type=click.Choice(STATUSES), multiple=True, help="Only these; repeatable.")
-@click.option("--since", type=MOMENT, help="Only what was recorded from then on.")
-@click.option("--until", type=MOMENT, help="Only what was recorded before then.")
+@click.option("--since", type=PAST_MOMENT, help="Only what is not older: 2h, or an ISO time.")
+@click.option("--until", type=PAST_MOMENT, help="Only what is older: 2h, or an ISO time.")
 @click.option("--as-of", metavar="POINT", help="What was known at this point.")
 @click.option("--least", type=click.FloatRange(0, 1), help="How alike it must be, from 0 to 1.")
 @click.option("--limit", type=click.IntRange(1, 100), help="How many at most; 10 if not given.")

@@ -68,17 +68,26 @@ class Moment(ParamType):
     """A time to come: so long from now, or as ISO 8601; without a zone it is UTC."""
 
     name = "when"
+    direction = 1
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
         try:
             if _DURATION.fullmatch(value.strip()):
-                return datetime.now(UTC) + timedelta(seconds=DURATION.convert(value, param, ctx))
+                return datetime.now(UTC) + self.direction * timedelta(
+                    seconds=DURATION.convert(value, param, ctx)
+                )
             time = datetime.fromisoformat(value.strip())
             return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is neither a duration (10m) nor a time (2026-11-21T14:03Z).", param, ctx)
+
+
+class PastMoment(Moment):
+    """A time gone by: so long ago, or as ISO 8601; without a zone it is UTC."""
+
+    direction = -1
 
 
 class Json(ParamType):
@@ -120,6 +129,7 @@ class Json(ParamType):
 
 DURATION = Duration()
 MOMENT = Moment()
+PAST_MOMENT = PastMoment()
 JSON = Json()
 JSON_OR_TEXT = Json(or_text=True)
 

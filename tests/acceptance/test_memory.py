@@ -17,6 +17,9 @@ def test_a_memory_is_stored_recalled_superseded_used_and_archived(shell: Shell) 
     (then,) = shell.json("memory", "recall", "captain", "--by", "text", "--as-of", "before")
     assert (then["id"], then["row"]["status"]) == (anna, "current")
     assert "meaning" in shell("memory", "recall", "the harbour is flooded by the tide")
+    tide = ("recall", "search", "tide", "--by", "text", "--kind", "note")
+    assert len(shell.json(*tide, "--since", "1h")) == 1
+    assert shell.json(*tide, "--until", "1h") == shell.json(*tide, "--tag", "crew") == []
 
     shell("memory", "use", berta)
     assert shell.json("memory", "list", "--kind", "fact")[0]["uses"] == 1

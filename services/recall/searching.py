@@ -9,6 +9,7 @@ It reads the tables of recall, the read models and the log, and changes nothing.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, Self
 
 import msgspec
@@ -104,7 +105,7 @@ class Search:
             scope = self._scope(connection, project, position, params, meant)
             with connection.transaction():
                 states = States(connection, self._log, self._codec, self._url, scope.position)
-                found = [*self._found(connection, scope, states)]
+                found = [*islice(self._found(connection, scope, states), params.offset, None)]
                 return tables.progress(connection, tables.TEXTS, CODE) or 0, found
 
     def _position(self, project: str, as_of: str | None) -> int | None:
@@ -147,14 +148,14 @@ class Search:
 
     def _found(self, connection: Connection, scope: Scope, states: States) -> Iterator[RecallHit]:
         """The hits of all paths that were asked, each record once."""
-        params, told = scope.params, set[tuple[str, str, str]]()
+        most, told = scope.params.offset + scope.params.limit, set[tuple[str, str, str]]()
         for by, candidates in self._paths(connection, scope):
             for candidate, row in _passing(scope, states, candidates):
                 if candidate.key in told:
                     continue
                 told.add(candidate.key)
                 yield _hit(by, candidate, row, states)
-                if len(told) >= params.limit:
+                if len(told) >= most:
                     return
 
     def _paths(self, connection: Connection, scope: Scope) -> Iterator[tuple[Any, Candidates]]:
@@ -185,7 +186,7 @@ class Search:
 
 def _passing(scope: Scope, states: States, candidates: Candidates) -> Iterator[tuple[Candidate, Any]]:
     """Those whose rows are as asked. More are looked for as long as some were of no use."""
-    limit, seen = MORE_CANDIDATES + scope.params.limit, 0
+    limit, seen = min(MORE_CANDIDATES + scope.params.offset + scope.params.limit, MAX_CANDIDATES), 0
     while True:
         found = candidates(limit)
         fresh = found[seen:]

@@ -140,6 +140,14 @@ def test_a_text_is_embedded_once_however_often_the_index_catches_up(shelf: Shelf
     assert shelf.embedder.asked == 2
 
 
+def test_what_is_found_is_told_page_by_page(shelf: Shelf) -> None:
+    shelf.store(*(f"apple {number}" for number in range(25)))
+    shelf.indexer.catch_up()
+    pages = [shelf.find("apple", limit=10, offset=offset) for offset in (0, 10, 20)]
+    assert [*map(len, pages)] == [10, 10, 5]
+    assert len({text for page in pages for text, _ in page}) == 25
+
+
 def test_an_index_that_was_thrown_away_is_made_again_from_the_log(shelf: Shelf) -> None:
     shelf.store("apple pie")
     shelf.indexer.catch_up()

@@ -73,7 +73,7 @@ def by_meaning(
     near = SQL("v.vector <#> {}::halfvec").format(Literal(meant.vector))
     branches = [
         SQL("(SELECT {owner} AS owner, v.project, v.sequence, {near} AS far FROM {source} WHERE {where}"
-            " ORDER BY {near} LIMIT {limit})").format(
+            " ORDER BY {near}, v.sequence DESC LIMIT {limit})").format(
             owner=owner, near=near, source=SQL(source).format(model.table), where=where, limit=Literal(limit)
         )
         for owner, source, where in _branches(scope, "v", "{} v")

@@ -228,10 +228,18 @@ class Board(App[None]):
                 self._failed = True  # it is asked again when the connection has been tried
                 if self.standing is not None and not self.lost:
                     self.tell(str(error))
+                self._show_unread()
                 return
             self._failed = False
             if key == self._key():
                 self._take(found)
+
+    def _show_unread(self) -> None:
+        """No rows, rather than those of another list, below a heading whose own could not be read."""
+        if self.lines.is_attached and self._listing() is None:
+            nothing = Listing(rows=(), draw=top_pages.draw, key=id, nothing="This could not be read yet.")
+            self.view_listed = ""
+            self.lines.show(nothing, Place())
 
     def _key(self) -> object:
         """Tells what is shown from what else could be."""

@@ -125,7 +125,7 @@ def _shown(value: Any) -> str:
         case list() | tuple():
             return " ".join(map(str, value))
         case float():
-            return f"{value:g}"
+            return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
         case _:
             return str(value)
 
@@ -166,10 +166,14 @@ def _lease(task: Item, scene: Scene) -> Told:
     """How long the lease holds as it was given; heartbeats, of which the log does not tell, lengthen it."""
     if task["lease_until"] is None:
         return NOTHING
-    left_s = (task["lease_until"] - scene.now).total_seconds()
-    if left_s <= 0:
+    if task["lease_until"] <= scene.now:
         return Text("renewed", style="dim")
-    return Text(span(left_s), style="yellow" if left_s < 30 else "")
+    return _left(task["lease_until"], scene, soon_s=30)
+
+
+def _left(until: datetime, scene: Scene, soon_s: int) -> Told:
+    left_s = (until - scene.now).total_seconds()
+    return Text(span(left_s), style="yellow" if left_s < soon_s else "")
 
 
 def _rate(row: Item, _: Scene) -> Told:
@@ -215,10 +219,7 @@ def _from_to(row: Item, _: Scene) -> str:
 
 
 def _expires(row: Item, scene: Scene) -> Told:
-    if row["status"] != "initiated":
-        return NOTHING
-    left_s = (row["expires_at"] - scene.now).total_seconds()
-    return Text(span(left_s), style="yellow" if left_s < 60 else "")
+    return _left(row["expires_at"], scene, soon_s=60) if row["status"] == "initiated" else NOTHING
 
 
 def _number(row: Item, _: Scene) -> Told:
@@ -237,6 +238,14 @@ def _ratio(row: Item, _: Scene) -> Told:
     if row["ratio"] is None:
         return NOTHING
     return Text(f"{row['ratio']:.2f}x", style="red" if row["ratio"] >= 2 else "")
+
+
+def _by(name: str) -> Column:
+    return Column("by", _field(name), width=10)
+
+
+def _aged(name: str) -> Column:
+    return Column("age", _age(name), width=6, right=True)
 
 
 COLUMNS: Mapping[str, Sequence[Column]] = {
@@ -264,7 +273,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         Column("blocked by", _blockers, share=2, wide=True),
         Column("held by, or waits for", _held_or_blocked, share=4, narrow=True),
         Column("try", _attempts, width=4, right=True),
-        Column("age", _age("enqueued_at"), width=6, right=True),
+        _aged("enqueued_at"),
     ),
     "handoffs": (
         Column("status", _status, width=9),
@@ -272,7 +281,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         Column("task", _field("task"), share=2),
         Column("reason", _field("reason"), share=3),
         Column("note", _field("note"), share=2, wide=True),
-        Column("age", _age("initiated_at"), width=6, right=True),
+        _aged("initiated_at"),
         Column("expires", _expires, width=7, right=True),
     ),
     "activity": (
@@ -286,8 +295,8 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         Column("tried", _field("approach"), share=3),
         Column("why it failed", _field("why"), share=3, wide=True),
         Column("lesson", _field("lesson"), share=4),
-        Column("by", _field("recorded_by"), width=10),
-        Column("age", _age("recorded_at"), width=6, right=True),
+        _by("recorded_by"),
+        _aged("recorded_at"),
     ),
     "estimates": (
         Column("feature", _field("feature"), share=1),
@@ -296,38 +305,38 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         Column("estimated", _field("estimated_sessions"), width=9, right=True),
         Column("actual", _field("actual_sessions"), width=6, right=True),
         Column("ratio", _ratio, width=6, right=True),
-        Column("by", _field("recorded_by"), width=10),
-        Column("age", _age("recorded_at"), width=6, right=True),
+        _by("recorded_by"),
+        _aged("recorded_at"),
     ),
     "retros": (
         Column("feature", _field("feature"), share=2),
         Column("surprises", _field("surprises"), share=3),
         Column("would change", _field("would_change"), share=3),
         Column("new patterns", _field("new_patterns"), share=3, wide=True),
-        Column("by", _field("recorded_by"), width=10),
-        Column("age", _age("recorded_at"), width=6, right=True),
+        _by("recorded_by"),
+        _aged("recorded_at"),
     ),
     "decisions": (
         Column("about", _field("title"), share=2),
         Column("choice", _field("choice"), share=3),
         Column("because", _field("context"), share=3, wide=True),
-        Column("by", _field("decided_by"), width=10),
-        Column("age", _age("decided_at"), width=6, right=True),
+        _by("decided_by"),
+        _aged("decided_at"),
     ),
     "memories": (
         Column("text", _field("text"), share=1),
         Column("kind", _field("kind"), width=8),
         Column("importance", _field("importance"), width=10, right=True, wide=True),
-        Column("by", _field("agent"), width=10),
-        Column("age", _age("stored_at"), width=6, right=True),
+        _by("agent"),
+        _aged("stored_at"),
     ),
     "spikes": (
         Column("question", _field("question"), share=2),
         Column("viable", _yes("viable"), width=6),
         Column("result", _field("result"), share=2),
         Column("lessons", _field("lessons"), share=2, wide=True),
-        Column("by", _field("initiated_by"), width=10),
-        Column("age", _age("initiated_at"), width=6, right=True),
+        _by("initiated_by"),
+        _aged("initiated_at"),
     ),
     "patterns": (
         Column("pattern", _field("pattern"), share=1),
@@ -340,7 +349,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         Column("score", _field("score"), width=9, right=True),
         Column("growth", _field("growth"), width=9, right=True),
         Column("lines", _field("lines"), width=7, right=True, wide=True),
-        Column("age", _age("measured_at"), width=6, right=True),
+        _aged("measured_at"),
     ),
     "stale_documentation": (
         Column("library", _field("library"), share=1),
@@ -361,7 +370,7 @@ COLUMNS: Mapping[str, Sequence[Column]] = {
         Column("added", _field("added"), width=5, right=True),
         Column("done", _field("completed"), width=5, right=True),
         Column("grew", _yes("scope_creep"), width=4),
-        Column("age", _age("made_at"), width=6, right=True),
+        _aged("made_at"),
     ),
 }  # fmt: skip
 

@@ -136,8 +136,10 @@ def tabs(chosen: Tab) -> Text:
 
 
 def choices(tab: Tab, chosen: Choice, text: str, frame: Frame | None, width: int) -> Text:
-    """What may be chosen of a list, with how much there is of it, and what it was searched for."""
+    """What a list was searched for, what may be chosen of it, and how much there is of that."""
     line = Text(" ", no_wrap=True)
+    if text:
+        line.append(f"/{clean(text)}{_BETWEEN}", style="bold yellow")
     for choice in tab.choices:
         start = len(line)
         line.append(choice.name, style="bold" if choice == chosen else "dim")
@@ -151,9 +153,7 @@ def choices(tab: Tab, chosen: Choice, text: str, frame: Frame | None, width: int
             line.append(f" {sum(held.get(each, 0) for each in choice.statuses):,}", style="dim")
         line.stylize(Style(meta={"pick": choice.key}), start)
         line.append(_BETWEEN)
-    if text:
-        line.append(f"/{clean(text)}", style="bold yellow")
-    elif frame is not None and frame.factor is not None:
+    if not text and frame is not None and frame.factor is not None:
         line.append_text(_factor(frame.factor.get("factor"), int(frame.factor["estimates"])))
     line.truncate(width, overflow="ellipsis")
     return line

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,14 +18,27 @@ from cli.top import VIEWS
 from cli.top_columns import COLUMNS, KEYS
 from cli.top_lines import Lines, Listing
 from domain.handoffs import Baggage, InitiateHandoff
+from domain.knowledge.complexity import Measured, SnapshotComplexity
+from domain.knowledge.decisions import RecordDecision
+from domain.knowledge.documentation import CacheDocumentation
+from domain.knowledge.patterns import DefinePattern
+from domain.knowledge.spikes import InitiateSpike
 from domain.learning import CloseEstimate, RecordEstimate, RecordFailure
-from domain.tasks.commands import ClaimTask, EnqueueTask, FailTask, ReportProgress
+from domain.memory import StoreMemory
+from domain.tasks.commands import (
+    ClaimTask,
+    EnqueuePlan,
+    EnqueueTask,
+    FailTask,
+    PlannedTask,
+    ReportProgress,
+)
 from projections.catalog import PROJECTIONS
 from services.config import NotRunning
 from services.embedded import EmbeddedPostgres
 from services.log.event_log import EventLog
 from services.reading.replay import replay
-from services.top.tabs import FLEET, HANDED, LEARNED, TABS, TASKS, TIMELINE
+from services.top.tabs import FLEET, HANDED, KNOWN, LEARNED, TABS, TASKS, TIMELINE
 from tests.conftest import temporary_database
 from tests.services.conftest import opened_log
 from tests.services.running import CODEC
@@ -138,6 +152,7 @@ def test_rows_are_chosen_by_letters_and_searched_as_one_types(stage: Stage) -> N
             await top.until(lambda: "Print the book" in top.text and "Write the" not in top.text)
             await top.press("a", "slash", *"draw")
             await top.until(lambda: "Draw the" in top.text and "Print the" not in top.text)
+            assert any(line.startswith(" /draw  open") for line in top.lines)
             await top.press("escape")
             await top.shows("Print the", "Draw the")
             await top.press("4", "slash", *"ink")
@@ -176,6 +191,48 @@ def test_what_was_learned_is_shown_with_the_factor(stage: Stage) -> None:
             await top.shows("1.50x", "correction factor 1.50x from 1 estimate")
 
     asyncio.run(learn())
+
+
+def test_what_is_known_is_shown_now_and_then(stage: Stage) -> None:
+    before = stage.saga.last("main")
+    _learn(stage)
+
+    async def learn() -> None:
+        async with screen(lambda: stage.url, KNOWN) as top:
+            await top.shows("Narrator", "The gardener")
+            for key, told in {
+                "m": "Berta leads", "s": "By turns?", "p": "Ten pages at most", "c": "plot.py", "t": "click",
+                "l": "p-",
+            }.items():  # fmt: skip
+                await top.press(key)
+                await top.shows(told)
+            await top.press("m", "slash", *"berta")
+            await top.until(lambda: "Berta leads" in top.text and "salt" not in top.text)
+            await top.press("enter", "enter")
+            await top.shows("memory m-", "Berta leads", "a1 stored")
+            await top.press("escape", "escape", "left", "f")
+            await top.shows("PAST", "1.5")
+            await top.press("m", "g", *f"#{before}", "enter")
+            await top.shows("There are none.")
+
+    asyncio.run(learn())
+
+
+def _learn(stage: Stage) -> None:
+    """Something of everything that there is to know."""
+    commands: tuple[Any, ...] = (
+        RecordDecision(title="Narrator", choice="The gardener"),
+        StoreMemory(text="Berta leads the crew"),
+        StoreMemory(text="The salt is taxed"),
+        InitiateSpike(question="By turns?"),
+        DefinePattern(pattern="short", description="Ten pages at most"),
+        *(SnapshotComplexity(files=(Measured(file="plot.py", score=score),)) for score in (10.0, 16.0)),
+        CacheDocumentation(library="click", content="Groups nest", days=1e-9),
+        EnqueuePlan(tasks=(PlannedTask(local="one", title="One"),)),
+    )
+    for command in commands:
+        stage.saga.do("main", "a1", command)
+    stage.project()
 
 
 def test_it_plays_from_a_moment_to_the_end(stage: Stage) -> None:
@@ -220,6 +277,11 @@ def test_servers_that_go_away_are_named_and_their_return_noticed(stage: Stage) -
             admit(False)
             try:
                 await top.shows("NO CONNECTION", "No coordctl is running on /somewhere", "Write the chapter")
+                await top.press("4")
+                await top.shows("what happened", "This could not be read yet.")
+                assert "Write the chapter" not in top.text
+                await top.press("2")
+                await top.shows("Write the chapter")
             finally:
                 admit(True)
             stage.saga.do("main", "op", EnqueueTask(id="bind", title="Bind the book"))
@@ -241,7 +303,7 @@ def test_it_fits_on_any_screen_and_needs_no_colours(
     async def look() -> None:
         async with screen(lambda: stage.url, FLEET, size=size) as top:
             await top.shows("LIVE", "STALE", "▲ a3")
-            for key in "12345":
+            for key in "123456":
                 await top.press(key)
                 await top.until(lambda: not top.app.busy)
                 assert [len(line) for line in top.lines] == [size[0]] * size[1]

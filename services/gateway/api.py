@@ -44,12 +44,16 @@ from services.recall.asking import recall
 from services.recall.params import VIEW as RECALL
 
 READERS = 8
+PAST_READERS = 4
+"""Looks at the past may take long: they have threads of their own, and the present never waits for them."""
+
 STREAM = "/api/{project}/stream"
 LAST_EVENT_HEADER = "Last-Event-ID"
 RETRY_MS = 1_000
 _MAX_DIGITS = 18
 
 Handler = Callable[[Request], Awaitable[Response]]
+HolderHandler = Callable[[Request, Holder], Awaitable[Response]]
 Denied = Callable[[CoordError], None]
 """Takes a refusal, to count it."""
 
@@ -65,18 +69,30 @@ class Api:
         self._live = live
         self._denied = denied
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="http")
+        self._past_readers = ThreadPoolExecutor(PAST_READERS, thread_name_prefix="http-past")
 
     def routes(self) -> list[tuple[str, list[str], Handler]]:
         """Paths, methods and handlers, in the order to try them. Whoever calls one tells its CoordErrors."""
         return [
             ("/api/openapi.json", ["GET"], self._describe),
-            (STREAM, ["GET"], self._stream),
-            ("/api/{project}/{view}", ["GET"], self._list),
-            ("/api/{project}/{context}/{verb}", ["POST"], self._command),
+            (STREAM, ["GET"], self._admitted(self._stream)),
+            ("/api/{project}/{view}", ["GET"], self._admitted(self._list)),
+            ("/api/{project}/{context}/{verb}", ["POST"], self._admitted(self._command)),
         ]
 
     def close(self) -> None:
         self._readers.shutdown()
+        self._past_readers.shutdown()
+
+    def _admitted(self, handler: HolderHandler) -> Handler:
+        """The handler, for those who may come in, and have not too much under way."""
+
+        async def admitted(request: Request) -> Response:
+            holder = self._entry.admit(request.headers)
+            with self._entry.under_way(holder):
+                return await handler(request, holder)
+
+        return admitted
 
     async def _describe(self, _: Request) -> Response:
         """Open to all: it says nothing that the program's source does not."""
@@ -84,8 +100,7 @@ class Api:
 
         return Response(msgspec.json.encode(document()), media_type="application/json")
 
-    async def _command(self, request: Request) -> Response:
-        holder = self._entry.admit(request.headers)
+    async def _command(self, request: Request, holder: Holder) -> Response:
         project, verb = request.path_params["project"], "{context}.{verb}".format(**request.path_params)
         holder.check_project(project)
         if verb in COMMANDS:
@@ -99,8 +114,7 @@ class Api:
             return _answered(await asking)
         return _answered(*await self._adviser.beside(project, command, asking))
 
-    async def _list(self, request: Request) -> Response:
-        holder = self._entry.admit(request.headers)
+    async def _list(self, request: Request, holder: Holder) -> Response:
         project, view = request.path_params["project"], request.path_params["view"]
         holder.check_project(project)
         asked = question(project, view, _parameters(request))
@@ -112,18 +126,18 @@ class Api:
             params = search(asked, _parameters(request))
             position, rows = await ask_landing(self._asker.client, project, view, params)
             return _paged(request, Page(position=position, result=rows))
-        page = await self._in_thread(self._lists.answer, asked)
+        threads = self._readers if asked.as_of is None else self._past_readers
+        page = await _in_thread(threads, self._lists.answer, asked)
         if view == PROJECTS_VIEW and EVERY not in holder.token.projects:
             rows = [row for row in page.result if holder.may_see(row["project"])]
             page = msgspec.structs.replace(page, result=rows)
         return _paged(request, page)
 
-    async def _stream(self, request: Request) -> Response:
-        holder = self._entry.admit(request.headers)
+    async def _stream(self, request: Request, holder: Holder) -> Response:
         project = request.path_params["project"]
         holder.check_project(project)
         after, after_position = _place(request)
-        batches = self._live.listen(project, after, self._reader(project, after_position))
+        batches = self._batches(holder, project, after, after_position)
         first = await anext(batches)  # what refuses it is still a status, not an event
         return StreamingResponse(
             self._told(holder, first, batches),
@@ -131,10 +145,22 @@ class Api:
             headers={"X-Accel-Buffering": "no"},
         )
 
+    async def _batches(
+        self, holder: Holder, project: str, after: int, after_position: int
+    ) -> AsyncIterator[list[Event]]:
+        """The events of a stream, which is under way for as long as somebody listens."""
+        batches = self._live.listen(project, after, self._reader(project, after_position))
+        with self._entry.under_way(holder):
+            async with aclosing(batches):  # type: ignore[type-var]  # it is a generator
+                async for events in batches:
+                    yield events
+
     def _reader(self, project: str, after_position: int) -> Callable[[int], Awaitable[list[Event]]]:
         async def read(after: int) -> list[Event]:
             given = {"after": str(after), "after_position": str(after_position), "limit": str(MAX_LIMIT_ROWS)}
-            page: Page = await self._in_thread(self._lists.answer, question(project, EVENTS_VIEW, given))
+            page: Page = await _in_thread(
+                self._readers, self._lists.answer, question(project, EVENTS_VIEW, given)
+            )
             return page.result
 
         return read
@@ -160,8 +186,9 @@ class Api:
             self._denied(error)
             yield b"event: end\ndata: " + problem(error).body + b"\n\n"
 
-    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
+
+async def _in_thread(threads: ThreadPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
 
 
 def refusal_of(error: Exception) -> CoordError:

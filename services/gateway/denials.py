@@ -53,6 +53,15 @@ class RateLimited(CoordError):
     retryable = True
 
 
+class TooManyAtOnce(CoordError):
+    code = "too_many_at_once"
+    says = (
+        "{actor} has {limit} requests under way with this token, the most there may be; let some end, or try"
+        " again in {retry_after_s} s."
+    )
+    retryable = True
+
+
 class NoSuchPage(CoordError):
     code = "no_such_page"
     says = "There is nothing at this address; GET /api/openapi.json tells what there is."

@@ -5,19 +5,25 @@ gateway that answers for somebody: the API, the streams, MCP.
 """
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from msgspec import Struct
 from starlette.datastructures import Headers
 
 from services.access.roles import EVERY, Role, verbs_of
 from services.bus.wire import check_name
-from services.gateway.denials import Forbidden, RateLimited, Unauthenticated
+from services.errors import RETRY_AFTER_S
+from services.gateway.denials import Forbidden, RateLimited, TooManyAtOnce, Unauthenticated
 from services.gateway.tokens import Token, Tokens
 
 RATE_PER_S = 100.0
 BURST_REQUESTS = 300
 MAX_BUCKETS = 10_000
+MAX_AT_ONCE = 200
+"""Requests of one actor under one token, claims that wait and streams among them: others need room too."""
+
 
 ACTOR_HEADER = "Coord-Actor"
 KEY_HEADER = "Idempotency-Key"
@@ -59,6 +65,7 @@ class Entry:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._under_way: Counter[tuple[str, str]] = Counter()
 
     def admit(self, headers: Headers) -> Holder:
         """Who it is that sent these headers. Raises what Tokens.holder does, RateLimited or Forbidden."""
@@ -74,6 +81,20 @@ class Entry:
     def check(self, holder: Holder) -> None:
         """Return if one who was let in before still would be."""
         self._tokens.check(holder.token)
+
+    @contextmanager
+    def under_way(self, holder: Holder) -> Iterator[None]:
+        """For as long as something is done for one who was let in. Raises TooManyAtOnce."""
+        who = (holder.token.id, holder.actor)
+        if self._under_way[who] >= MAX_AT_ONCE:
+            raise TooManyAtOnce(actor=holder.actor, limit=MAX_AT_ONCE, retry_after_s=RETRY_AFTER_S)
+        self._under_way[who] += 1
+        try:
+            yield
+        finally:
+            self._under_way[who] -= 1
+            if not self._under_way[who]:
+                del self._under_way[who]
 
     def _bucket(self, token_id: str) -> "_Bucket":
         bucket = self._buckets.setdefault(token_id, _Bucket())

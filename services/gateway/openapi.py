@@ -38,7 +38,7 @@ _WHY: Mapping[int, str] = {
     413: f"The body has more than {MAX_PAYLOAD_BYTES} bytes.",
     415: "The body is not JSON.",
     421: "The gateway does not go by the name in the Host header.",
-    429: "This token asks too often.",
+    429: "This token asks too often, or too much at once.",
     500: "A fault of coordctl.",
     503: "Not now; the same request may be sent again.",
     504: "No answer in time; send the same again under the same key to learn what became of it.",

@@ -60,7 +60,8 @@ def _similar(context: Context, source: str, about: Sequence[str]) -> list[Item]:
     from domain.errors import CoordError
 
     text = "\n".join(part for part in about if part)[:MAX_TEXT_CHARS]
-    asked = {"text": text, "source": source, "by": "meaning", "sure": True, "limit": MAX_SIMILAR}
+    asked = {"text": text, "source": source, "by": "meaning", "sure": True, "limit": MAX_SIMILAR,
+             "max_chars": MAX_TEXT_CHARS}  # fmt: skip
     try:
         found = recall(context, ADVICE_TIMEOUT_S, **asked)
     except CoordError:

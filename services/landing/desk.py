@@ -169,7 +169,7 @@ class LandingDesk:
         """Failures and memories near the work, and what is missing; of no work in particular, the latest."""
         if not mine.near:
             return known.failures[: gathering.MAX_FAILURES], [], []
-        asked: dict[str, Any] = {"text": mine.near, "wait_s": 0}
+        asked: dict[str, Any] = {"text": mine.near, "max_chars": gathering.MAX_TEXT_CHARS, "wait_s": 0}
         if mine.agent is not None:
             asked["reader"] = mine.agent
         if params.as_of is not None:

@@ -55,6 +55,7 @@ async def alike(line: Line, *about: str, source: str = "failure") -> list[Item]:
         "by": "meaning",
         "sure": True,
         "limit": MAX_ALIKE,
+        "max_chars": DOCUMENT_CHARS,
         "wait_s": 0,
     }
     try:
@@ -107,7 +108,7 @@ async def _known(desk: Desk, asked: Learned) -> list[str]:
 
 async def _recalled(desk: Desk, asked: Learned) -> list[Item]:
     """What the search finds; nothing if it is away."""
-    params: Item = {"limit": FOUND_ROWS, "reader": desk.agent, **_then(asked)}
+    params: Item = {"limit": FOUND_ROWS, "reader": desk.agent, "max_chars": DOCUMENT_CHARS, **_then(asked)}
     if text := asked.about[:MAX_ABOUT_CHARS].strip():
         params["text"] = text
     if asked.kind:

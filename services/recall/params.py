@@ -23,7 +23,7 @@ class RecallParams(Page, frozen=True, kw_only=True):
     `reader` is the agent that asks: it is also told of private memories that are its own or shared with it.
     Of memories and decisions only current ones are found, unless another `status` is asked for.
     `least` is the likeness from which on a hit by meaning counts, in place of the embedder's own; with `sure`
-    that is so high that hardly anything is found by chance.
+    that is so high that hardly anything is found by chance. `max_chars` cuts the texts of the rows.
     With `as_of`, what was known at that point, and as it was then.
     """
 
@@ -40,6 +40,7 @@ class RecallParams(Page, frozen=True, kw_only=True):
     until: Moment | None = None
     sure: bool = False
     least: Annotated[float, Meta(ge=0, le=1)] | None = None
+    max_chars: Annotated[int, Meta(ge=1)] | None = None
     as_of: Annotated[str, Meta(max_length=200)] | None = None
 
 

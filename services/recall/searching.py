@@ -154,7 +154,7 @@ class Search:
                 if candidate.key in told:
                     continue
                 told.add(candidate.key)
-                yield _hit(by, candidate, row, states)
+                yield _hit(by, candidate, row, states, scope.params.max_chars)
                 if len(told) >= most:
                     return
 
@@ -213,8 +213,10 @@ def _fits(scope: Scope, candidate: Candidate, row: Any) -> bool:
     return row.visibility != "private" or reader == row.agent or reader in row.shared_agents
 
 
-def _hit(by: Any, candidate: Candidate, row: Any, states: States) -> RecallHit:
-    left = None
+def _hit(by: Any, candidate: Candidate, row: Any, states: States, max_chars: int | None) -> RecallHit:
+    left, told = None, data_of(row)
+    if max_chars is not None:
+        told = {name: shortened(value, max_chars) for name, value in told.items()}
     if isinstance(row, MemoryRow):
         half_life_days = states.half_life_days(candidate.owner)
         left = round(strength(row.importance, row.touched_at, states.now, half_life_days), 3)
@@ -225,8 +227,15 @@ def _hit(by: Any, candidate: Candidate, row: Any, states: States) -> RecallHit:
         by=by,
         score=round(min(max(candidate.score, 0.0), 1.0), 3),
         strength=left,
-        row=data_of(row),
+        row=told,
     )
+
+
+def shortened(value: Any, max_chars: int) -> Any:
+    """A text, or what has texts in it, with none that is longer."""
+    if isinstance(value, str) and len(value) > max_chars:
+        return value[: max_chars - 1] + "…"
+    return [shortened(each, max_chars) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _wait_for(connection: Connection, position: int, timeout_s: float, meant: Meant | None) -> None:

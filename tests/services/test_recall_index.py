@@ -146,6 +146,7 @@ def test_what_is_found_is_told_page_by_page(shelf: Shelf) -> None:
     pages = [shelf.find("apple", limit=10, offset=offset) for offset in (0, 10, 20)]
     assert [*map(len, pages)] == [10, 10, 5]
     assert len({text for page in pages for text, _ in page}) == 25
+    assert [text for text, _ in shelf.find("apple", limit=1, max_chars=3)] == ["ap…"]
 
 
 def test_an_index_that_was_thrown_away_is_made_again_from_the_log(shelf: Shelf) -> None:

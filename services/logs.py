@@ -38,7 +38,7 @@ _SECRETS = (
     (re.compile(r"(password=)('[^']*'|\S+)"), r"\1…"),
     (re.compile(r"\bS[ACNOUX][A-Z2-7]{56}\b"), "S…"),  # the seed of an nkey
     (re.compile(r"\b(coord_[0-9a-f]{12})_[A-Za-z0-9_-]{43}"), r"\1_…"),  # a token; who has it is no secret
-    (re.compile(r"(?i)(bearer )(?!coord_[0-9a-f]{12}_…)\S+"), r"\1…"),
+    (re.compile(r"(?i)(bearer )(?!coord_[0-9a-f]{12}_…)[^\s`]+"), r"\1…"),
 )
 
 

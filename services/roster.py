@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 
-SERVICES = ("writer", "relay", "projector", "gateway", "recall")
+RECALL = "recall"
+"""The one without which all others do their work."""
+
+SERVICES = ("writer", "relay", "projector", "gateway", RECALL)
 MAX_INSTANCES = 8
 """Of one service. What they need of connections the embedded Postgres has room for."""
 

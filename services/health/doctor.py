@@ -30,7 +30,7 @@ from services.health.health import Health
 from services.health.standing import Lag
 from services.log.database import connect
 from services.relay.relay import STREAM, SUBJECTS
-from services.roster import SERVICES
+from services.roster import RECALL, SERVICES
 
 MIN_PYTHON = (3, 11)
 MIN_POSTGRES = 14
@@ -53,7 +53,7 @@ class Check(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 async def examine(config: Config) -> list[Check]:
     """Everything that can be examined now."""
-    checks = [check_python(), check_disk(config.data), check_data(config.data), *check_binaries(config)]
+    checks = [check_python(), check_disk(config.data), check_data(config), *check_binaries(config)]
     try:
         doors = resolve(config)
     except NotRunning as error:
@@ -78,9 +78,12 @@ def check_disk(data: Path) -> Check:
     return _warning("disk", found, remedy) if free_bytes < FREE_WARN_BYTES else _ok("disk", found)
 
 
-def check_data(data: Path) -> Check:
+def check_data(config: Config) -> Check:
+    data = config.data
     if not data.exists():
         return _ok("data directory", f"{data} is not there yet; `coordctl up` creates it")
+    if config.database_url and config.nats_url and _is_read_only(data):
+        return _ok("data directory", f"{data}, which nothing is to be written to")
     if not os.access(data, os.W_OK | os.X_OK):
         return _failed("data directory", f"{data} cannot be written", "use the account that owns it")
     state = data / STATE_FILE
@@ -89,6 +92,11 @@ def check_data(data: Path) -> Check:
     if data.stat().st_mode & stat.S_IWOTH:
         return _failed("data directory", f"everyone may write to {data}", f"chmod o-w {data}")
     return _ok("data directory", str(data))
+
+
+def _is_read_only(data: Path) -> bool:
+    """As a container has it that only reads keys there: no account could write."""
+    return bool(os.statvfs(data).f_flag & os.ST_RDONLY)
 
 
 def check_binaries(config: Config) -> Iterator[Check]:
@@ -208,7 +216,10 @@ def _services(found: Health) -> Iterator[Check]:
     """Whether a process of each service answers; one may have failed while its part still looks well."""
     answering = {report.service for report in found.reports}
     silent = [name for name in SERVICES if name not in answering]
-    if silent:
+    if silent == [RECALL]:
+        remedy = "start it, if what was learned is to be found by meaning"
+        yield _warning("services", f"no answer from {RECALL}, which nothing depends on", remedy)
+    elif silent:
         yield _failed(
             "services", f"no answer from {', '.join(silent)}", "see `coordctl status` and their logs"
         )

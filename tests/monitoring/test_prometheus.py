@@ -164,10 +164,11 @@ def test_every_alert_fires_on_its_fault(running: Running) -> None:
         limit_stream(site)
         site.send(signal.SIGSTOP, "projector")
         site.kill("relay")
+        site.kill("recall")
         asyncio.run(story.command(site))
         expect(
             "NatsSlowConsumers", "NatsUnhealthy", "StreamReplicasMissing", "JetStreamAlmostFull",
-            "ProjectorBehind", "RelayBehind", "ServiceDown",
+            "ProjectorBehind", "RelayBehind", "ServiceDown", "RecallDown",
         )  # fmt: skip
     site.kill("writer")
     site.start("writer")

@@ -26,6 +26,7 @@ from services.bus.caller import Answer
 from services.bus.wire import (
     COMMAND_ID_HEADER,
     TRACE_HEADER,
+    check_json,
     command_subject,
     parse_command,
     parse_trace,
@@ -134,6 +135,8 @@ class Api:
         return _paged(request, page)
 
     async def _stream(self, request: Request, holder: Holder) -> Response:
+        if request.method != "GET":  # the router lets HEAD through, and a stream has no end to wait for
+            raise WrongMethod(allowed="GET")
         project = request.path_params["project"]
         holder.check_project(project)
         after, after_position = _place(request)
@@ -243,6 +246,7 @@ def _parsed(verb: str, body: bytes) -> tuple[Command, bytes]:
 
     Raises UnknownVerb, BadInput or PayloadTooLarge.
     """
+    check_json(verb, body)  # before anything looks into it that has no bound of its own
     try:
         return parse_command(verb, body), body
     except BadInput:

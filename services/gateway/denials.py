@@ -72,6 +72,11 @@ class WrongMethod(CoordError):
     says = "This address takes {allowed}."
 
 
+class HeadTooLarge(CoordError):
+    code = "head_too_large"
+    says = "Address and headers of the request have {size} bytes; the limit is {limit}."
+
+
 class SlowBody(CoordError):
     code = "slow_body"
     says = "The body of the request was not there after {timeout_s} s; send the request again."

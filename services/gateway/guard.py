@@ -15,12 +15,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import CoordError
 from services.bus.wire import MAX_PAYLOAD_BYTES
-from services.errors import PayloadTooLarge
-from services.gateway.denials import CrossSite, SlowBody, TokenInUrl, UnknownHost
+from services.errors import BadInput, PayloadTooLarge
+from services.gateway.denials import CrossSite, HeadTooLarge, SlowBody, TokenInUrl, UnknownHost
 from services.gateway.problems import problem
 from services.gateway.tokens import ISSUED
 
 BODY_TIMEOUT_S = 30.0
+MAX_HEAD_BYTES = 16 * 1024
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 TOKEN_PARAMETERS = frozenset({"token", "access_token", "bearer", "authorization", "api_key"})
@@ -64,6 +65,7 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1 or _name(hosts[0]) not in self._names:
             raise UnknownHost
+        _check_head(scope, headers)
         _check_url(scope)
         if scope["method"] not in READING:
             _check_origin(headers, hosts[0])
@@ -117,6 +119,16 @@ def _name(host: str) -> str:
     """The name in a Host header without its port; empty if it is none."""
     found = _HOST.fullmatch(host.lower())
     return (found[1] or found[2]).removesuffix(".") if found else ""
+
+
+def _check_head(scope: Scope, headers: Headers) -> None:
+    """The server bounds what has not arrived yet, and lets a body's length be told in two ways."""
+    size = len(scope["raw_path"]) + len(scope["query_string"])
+    size += sum(len(name) + len(value) for name, value in headers.raw)
+    if size > MAX_HEAD_BYTES:
+        raise HeadTooLarge(size=size, limit=MAX_HEAD_BYTES)
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise BadInput(verb="HTTP", why="Content-Length and Transfer-Encoding exclude each other")
 
 
 def _check_url(scope: Scope) -> None:

@@ -39,11 +39,12 @@ _WHY: Mapping[int, str] = {
     415: "The body is not JSON.",
     421: "The gateway does not go by the name in the Host header.",
     429: "This token asks too often, or too much at once.",
+    431: "Address and headers are too long.",
     500: "A fault of coordctl.",
     503: "Not now; the same request may be sent again.",
     504: "No answer in time; send the same again under the same key to learn what became of it.",
 }
-_READS = (400, 401, 403, 404, 409, 413, 421, 429, 500, 503, 504)
+_READS = (400, 401, 403, 404, 409, 413, 421, 429, 431, 500, 503, 504)
 _SENDS = (*_READS, 408, 415)
 
 
@@ -222,7 +223,7 @@ def _stream() -> Schema:
 
 def _self() -> Schema:
     content = {"application/json": {"schema": {"type": "object"}}}
-    responses = {"200": {"description": "OpenAPI.", "content": content}, **_refusals((400, 413, 421))}
+    responses = {"200": {"description": "OpenAPI.", "content": content}, **_refusals((400, 413, 421, 431))}
     return {"operationId": "openapi", "summary": "This document.", "security": [], "responses": responses}
 
 

@@ -39,6 +39,7 @@ _CODES: Mapping[int, tuple[str, ...]] = {
     415: ("wrong_media_type",),
     421: ("unknown_host",),
     429: ("rate_limited", "too_many_at_once"),
+    431: ("head_too_large",),
     500: (
         "broken_history", "error", "fold_failed", "internal_error", "tokens_unreadable", "unknown_event",
         "unreadable_event",

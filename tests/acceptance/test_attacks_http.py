@@ -179,8 +179,16 @@ def test_what_a_browser_is_made_to_send_is_refused_and_so_is_what_does_not_fit(w
                body=b" " * (MAX_PAYLOAD_BYTES + 1)), 413, "payload_too_large"),
         Attack("an oversized body in chunks", web.send("POST", claim, token=token, headers=JSON,
                body=chunks()), 413, "payload_too_large"),
+        Attack("a body deep enough to drown in", web.send("POST", claim, token=token, headers=JSON,
+               body=b"[" * 100_000), 400, "bad_input"),
+        Attack("a body of two lengths", web.send("POST", claim, token=token, headers={
+            **JSON, "Content-Length": "5", "Transfer-Encoding": "chunked"}, body=b"0\r\n\r\n"), 400,
+               "bad_input"),
+        Attack("an oversized head", web.get(queue, headers={"X-Long": "x" * 17_000}), 431, "head_too_large"),
+        Attack("an oversized address", web.get(f"{queue}?text={'x' * 17_000}"), 431, "head_too_large"),
     ]  # fmt: skip
     check(attacks)
+    assert web.send("HEAD", f"/api/{web.project}/stream", token=token).status == 405  # it would never end
     assert post(Origin=f"http://{address}").code == "unknown_agent"  # its own page may
     preflight = web.send("OPTIONS", claim, headers={"Origin": "https://evil.example"})
     assert not any(name.startswith("access-control") for name in preflight.headers)

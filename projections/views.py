@@ -50,14 +50,20 @@ class Filter(Struct, frozen=True):
     least: bool = False
 
     def passes(self, row: Struct) -> bool:
-        held = [getattr(row, column) for column in self.columns]
+        found = (getattr(row, column) for column in self.columns)
+        held = [value for value in found if value is not None]
         if self.search:
-            return any(self.values[0].lower() in text.lower() for text in held)
+            return any(small(self.values[0]) in small(text) for text in held)
         if self.least:
             return any(value >= self.values[0] for value in held)
         if self.several:
             return any(value in self.values for values in held for value in values)
         return any(value in self.values for value in held)
+
+
+def small(text: str) -> str:
+    """In small letters, each character for itself, as Postgres' collation `pg_c_utf8` has it."""
+    return text.lower() if text.isascii() else "".join(each.lower()[0] for each in text)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """A view of a read model as SQL over its live table. It reads what it is asked for, and writes nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, LiteralString
 
 import msgspec
 import psycopg
@@ -20,6 +20,9 @@ def served(projection: Projection[Any]) -> Table[Any]:
     """What is read: the name that always stands for the table being served."""
     return Table(projection, projection.name)
 
+
+_FOUND: LiteralString = 'strpos(lower({} COLLATE "pg_c_utf8"), lower(%s::text COLLATE "pg_c_utf8")) > 0'
+"""That collation knows the small letters of every alphabet, the same ones on every system."""
 
 _Condition = tuple[Composable, list[Any]]
 """A condition, and the values of its placeholders."""
@@ -112,7 +115,7 @@ def _condition(asked: Filter) -> _Condition:
     elif asked.least:
         test = SQL("{} >= %s")
     elif asked.search:
-        test = SQL("strpos(lower({}), lower(%s)) > 0")
+        test = SQL(_FOUND)
     else:
         test = SQL("{} = %s" if len(asked.values) == 1 else "{} = ANY(%s)")
     either = SQL(" OR ").join(test.format(Identifier(column)) for column in asked.columns)

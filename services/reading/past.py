@@ -6,7 +6,7 @@ It reads the log and the read models of the past, and changes nothing.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from msgspec import Struct
 
@@ -17,8 +17,11 @@ from services.log.event_log import EventLog
 from services.projector.tables import connected
 from services.reading.learned import timed_at
 from services.reading.points import parse_point, resolve, time_of
-from services.reading.reads import Item, parse
+from services.reading.reads import Item, parse, refusing
 from services.reading.travel import DATED, Travel
+
+STATEMENT_TIMEOUT_S = 30
+_BOUNDED: LiteralString = f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'"
 
 Measured = Callable[[], AbstractContextManager[None]]
 """Goes around each look at the past, to measure it."""
@@ -56,7 +59,8 @@ class Past:
     @contextmanager
     def travel(self) -> Iterator[Travel]:
         """The way to more than a view; all that is done with it is one look."""
-        with self._measured(), connected(self._url) as connection:
+        with self._measured(), refusing(), connected(self._url) as connection:
+            connection.execute(_BOUNDED)
             yield Travel(self._log, self._codec, connection)
 
     def _moment(self, travel: Travel, project: str, as_of: str) -> Moment:

@@ -173,14 +173,21 @@ class Reads:
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         try:
-            with self._pool.connection() as connection:
+            with refusing(), self._pool.connection() as connection:
                 yield connection
-        except (psycopg.DataError, UnicodeEncodeError) as error:
-            raise BadInput(verb="a read", why="text that Postgres cannot hold was asked for") from error
-        except psycopg.errors.UndefinedTable as error:
-            raise Unavailable(what="The read model", why="the projector has not built it yet") from error
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed) as error:
             raise Unavailable(what="The database", why=" ".join(str(error).split())) from error
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What Postgres has against a read, told as a refusal; that it is gone is told elsewhere."""
+    try:
+        yield
+    except (psycopg.DataError, UnicodeEncodeError) as error:
+        raise BadInput(verb="a read", why="text that Postgres cannot hold was asked for") from error
+    except psycopg.errors.UndefinedTable as error:
+        raise Unavailable(what="The read model", why="the projector has not built it yet") from error
 
 
 def shape(view: str, rows: Collection[Any], params: Mapping[str, Any] | None = None) -> list[Item]:

@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from domain.agents import SpawnAgent
 from domain.tasks.commands import ClaimTask, EnqueueTask
 from projections.catalog import PROJECTIONS, VIEWS
 from projections.queue import QUEUE, QUEUE_VIEW, QueueParams
-from projections.views import Page, View
+from projections.views import Filter, Page, View
 from tests.projections.stories import Story
 
 
@@ -36,6 +37,18 @@ def test_filters_narrow_the_list_together(story: Story) -> None:
     assert listed(story, QueueParams(agent="a1")) == ["t1"]
     assert listed(story, QueueParams(entity="t2")) == ["t2"]
     assert listed(story, QueueParams(text="LOW")) == ["t1", "t3"]
+
+
+def test_where_there_is_no_value_nothing_is_found() -> None:
+    class Row(Struct):
+        focus: str | None
+        tags: list[str] | None = None
+        weight: float | None = None
+
+    assert Filter(("focus",), ("act",), search=True).passes(Row("Act two"))
+    assert not Filter(("focus",), ("act",), search=True).passes(Row(None))
+    assert not Filter(("tags",), ("act",), several=True).passes(Row(None))
+    assert not Filter(("weight",), (0.5,), least=True).passes(Row(None))
 
 
 def test_limit_and_offset_cut_a_page(story: Story) -> None:

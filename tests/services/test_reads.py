@@ -17,6 +17,7 @@ from domain.personas import DefinePersona
 from domain.settings import SetSetting
 from domain.tasks.commands import ClaimTask, CompleteTask, EnqueueTask
 from projections.catalog import PROJECTIONS, VIEWS
+from projections.queue import QUEUE
 from projections.views import MAX_WAIT_S
 from services.errors import BadInput, Unavailable, UnknownView
 from services.log.event_log import EventLog
@@ -97,6 +98,19 @@ def test_a_list_is_filtered_ordered_and_cut(reads: Reads, story: Story) -> None:
 
 def test_a_percent_sign_in_a_search_is_just_a_character(reads: Reads, story: Story) -> None:
     assert reads.read("novel", "queue", {"text": "%"}) == []
+
+
+def test_letters_of_every_alphabet_are_found_large_or_small_in_tables_as_in_replays(
+    log: EventLog, database_url: str, reads: Reads
+) -> None:
+    story = Story("novel")
+    story.do("op", EnqueueTask(id="t1", title="Äpfel für İstanbul und Σίσυφος, Maß"))
+    project(log, database_url, story)
+    rows = [*story.rows(QUEUE).values()]
+    for text in ("äpfel", "ÄPF", "istanbul", "ΣΊΣΥΦ", "maẞ", "apfel", "mass"):
+        found = reads.read("novel", "queue", {"text": text})
+        assert found == shape("queue", rows, {"text": text}), text
+        assert bool(found) == (text not in ("apfel", "mass")), text
 
 
 @pytest.mark.parametrize("text", ["a\0b", "a\ud800b"], ids=ascii)

@@ -16,11 +16,13 @@ from projections.catalog import PROJECTIONS, VIEWS
 from projections.queue import QUEUE
 from projections.settings import SETTINGS
 from services.embedded import EmbeddedPostgres
+from services.errors import BadInput
 from services.log.event_log import EventLog
 from services.projector.checkpoints import checkpoints, prune
 from services.projector.rebuild import rebuild
 from services.projector.tables import connected
 from services.projector.tracking import tracked
+from services.reading.past import Past
 from services.reading.reads import Reads, Tally, shape
 from services.reading.replay import Rows, replay
 from services.reading.travel import Travel
@@ -93,6 +95,13 @@ def test_read_models_can_be_built_anew_across_forks_and_restores(stage: Stage) -
     stage.work()
     stage.project()
     stage.check()
+
+
+def test_text_that_no_row_could_hold_is_refused_in_the_past_too(stage: Stage) -> None:
+    stage.work()
+    stage.mark()
+    with pytest.raises(BadInput):
+        Past(stage.url, stage.log).view("main", "queue", "now", {"text": "a\0b"})
 
 
 def test_checkpoints_that_forks_and_restores_stand_on_can_be_given_up(stage: Stage) -> None:

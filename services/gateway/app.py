@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -105,7 +105,11 @@ class Gateway:
         app = Starlette(
             routes=routes,
             middleware=[Middleware(Guard, names=self._names, denied=self._denied)],
-            exception_handlers={HTTPException: self._unrouted, Exception: self._unrouted},
+            exception_handlers={
+                ClientDisconnect: _gone,
+                HTTPException: self._unrouted,
+                Exception: self._unrouted,
+            },
         )
         app.router.redirect_slashes = False
         return app
@@ -179,3 +183,9 @@ class Gateway:
             self._asked_at = now
             self._asking = asyncio.create_task(check(self._database_url, self._link))
         return await asyncio.shield(self._asking)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """For one that went before its request was whole: nobody is left to be told, and nothing is at fault."""
+    logger.debug("a client went before its request was whole")
+    return Response(status_code=400)

@@ -1,5 +1,6 @@
 """Nobody takes the gateway from others: not who says nothing, nor who asks too much at once."""
 
+import logging
 import socket
 from collections.abc import Iterator
 from time import sleep
@@ -74,6 +75,17 @@ def test_who_waits_for_an_answer_is_not_cut_off(web: Web, monkeypatch: pytest.Mo
     web.post("agent.spawn", {"agent": "w1", "persona": "plot"})
     claimed = web.post("task.claim", {"wait_s": 0.5}, token=web.token("w1"))
     assert (claimed.status, claimed.json["result"]) == (200, {"tasks": []})
+
+
+def test_who_goes_in_the_middle_of_a_request_is_no_fault(web: Web, caplog: pytest.LogCaptureFixture) -> None:
+    head = f"POST /api/{web.project}/task/enqueue HTTP/1.1\r\nHost: {{host}}\r\nContent-Length: 9\r\n"
+    with caplog.at_level(logging.DEBUG, "services.gateway"):
+        begun(web, f"{head}Authorization: Bearer {web.operator}\r\n\r\n{{{{").close()
+        while "went before" not in caplog.text:
+            sleep(0.01)
+    assert web.get("/healthz").status == 200
+    assert "Traceback" not in caplog.text
+    assert "internal_error" not in web.get("/metrics").text
 
 
 def test_nobody_has_too_much_under_way_at_once(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,8 @@ class Begun(Reply, kw_only=True, omit_defaults=True):
 
 
 async def begin(desk: Desk, asked: Begin, *, role: str, told: str) -> Begun:
-    """A session in place of the one that was begun here before."""
-    if desk.persona is not None:
+    """A session in place of the one that was begun here before. Only workers are agents of the project."""
+    if role == "worker":
         await desk.appear()
     await _end(desk)
     fields: Item = {"role": role, "platform": PLATFORM, "focus": asked.focus}

@@ -204,7 +204,7 @@ class Recorded(Reply, kw_only=True, omit_defaults=True):
 
 async def record(desk: Desk, asked: Record) -> Recorded:
     answer = await desk.line.ask(VERBS[asked.kind], _in_session(desk, asked))
-    recorded = Recorded(next="claim: the next task, or go on", id=answer.get("id", ""))
+    recorded = Recorded(next="go on", id=answer.get("id", ""))
     match asked.kind:
         case "estimate":
             recorded.corrected = answer["corrected"]

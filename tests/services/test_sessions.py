@@ -82,6 +82,7 @@ def test_over_mcp_a_planner_begins_delegates_and_audits(site: Site, project: str
             here = (await me.enqueue("Anything")).position
             rows = (await me.view("sessions", min_position=here, wait_s=20)).rows
             assert {(row["agent"], row["status"]) for row in rows} == {("p1", "ended"), ("w1", "ended")}
+            assert [row["agent"] for row in (await me.view("agents")).rows] == ["w1"]
 
     play(story())
 

@@ -10,7 +10,7 @@ from domain.messages import Recorded
 from projections.changes import RowChange
 from projections.words import words
 from services.console.detail_seen import Seen
-from services.console.detail_words import Changed, fields_of
+from services.console.detail_words import DETAILED, Changed, fields_of, kind_of
 from services.errors import BadInput
 from services.reading.diff import Happened, Place, RowDiff, ViewDiff, diff
 from services.reading.reads import Item
@@ -18,24 +18,11 @@ from services.reading.reads import Item
 SHOWN_ROWS = 50
 """How many rows of each view; all are counted."""
 
-_SINGULAR: Mapping[str, str] = {
-    "queue": "task",
-    "agents": "agent",
-    "handoffs": "handoff",
-    "settings": "setting",
-    "failures": "failure",
-    "estimates": "estimate",
-    "retros": "retrospective",
-    "personas": "persona",
-    "bookmarks": "bookmark",
-}
 _FIRST = {"queue": 0, "handoffs": 1, "agents": 2}
 """What people look for before all else."""
 
 _TOLD_FIELDS = 3
 """How many fields a sentence names."""
-
-_DETAILED = frozenset({"task", "agent", "handoff"})
 
 
 class Mark(Struct, frozen=True, kw_only=True):
@@ -125,11 +112,11 @@ def _plural(view: str) -> str:
 
 def _row(row: RowDiff) -> Row:
     change = row.change
-    kind, name = _SINGULAR.get(change.view, change.view), " ".join(map(str, change.key))
+    kind, name = kind_of(change.view), " ".join(map(str, change.key))
     return Row(
         kind=kind,
         name=name,
-        about=f"{kind}:{name}" if kind in _DETAILED else "",
+        about=f"{kind}:{name}" if kind in DETAILED else "",
         what=change.what,
         said=_sentence(change, name),
         fields=fields_of(change),

@@ -11,7 +11,7 @@ from projections.views import MAX_ROWS
 from services.console.actions import offered
 from services.console.detail_seen import Seen
 from services.console.detail_story import explained, story
-from services.console.detail_words import agent_facts, handoff_facts, said_of, task_facts
+from services.console.detail_words import DETAILED, agent_facts, handoff_facts, said_of, task_facts
 from services.errors import BadInput
 from services.reading.reads import Item
 
@@ -86,7 +86,13 @@ def _event(seen: Seen, name: str, _: int | None, __: frozenset[str]) -> Item:
     if not _is_number(name):
         raise NotFound(kind="event", id=name)
     found = explained(seen, int(name))
-    return {"title": found.line.words, "status": found.line.outcome, "explained": found, "actions": []}
+    return {
+        "title": found.line.words,
+        "status": found.line.outcome,
+        "explained": found,
+        "detailed": DETAILED,
+        "actions": [],
+    }
 
 
 _KINDS: Mapping[str, _Tell] = {"task": _task, "agent": _agent, "handoff": _handoff, "event": _event}

@@ -15,7 +15,7 @@ from projections.causes import Cause, cause_of, causes, origin
 from projections.outcomes import OUTCOMES
 from projections.words import words
 from services.console.detail_seen import Seen
-from services.console.detail_words import Changed, fields_of
+from services.console.detail_words import Changed, fields_of, kind_of
 from services.log.history import History
 from services.reading.changes import Walk
 
@@ -52,9 +52,9 @@ class Link(Struct, frozen=True):
 
 
 class Effect(Struct, frozen=True):
-    """What an event changed in a row of a view."""
+    """What an event changed in a row: of which kind it is, and which."""
 
-    view: str
+    kind: str
     key: str
     what: str
     fields: Sequence[Changed]
@@ -129,5 +129,7 @@ def _changes(seen: Seen, history: History, sequence: int) -> list[Effect]:
     for step in Walk(history, seen.travel).steps(sequence - 1):
         for change in step.changes:
             if fields := fields_of(change):
-                found.append(Effect(change.view, " ".join(map(str, change.key)), change.what, fields))
+                found.append(
+                    Effect(kind_of(change.view), " ".join(map(str, change.key)), change.what, fields)
+                )
     return found

@@ -39,6 +39,22 @@ _UNSEEN = frozenset({"project", "brief", "last_command", "updated_at", "last_eve
 
 _LONGEST_CHARS = 300
 
+DETAILED = frozenset({"task", "agent", "handoff"})
+"""The kinds of rows that have details."""
+
+_KINDS: Mapping[str, str] = {
+    "queue": "task", "agents": "agent", "handoffs": "handoff", "settings": "setting",
+    "failures": "failure", "estimates": "estimate", "retros": "retrospective", "personas": "persona",
+    "bookmarks": "bookmark", "memories": "memory", "decisions": "decision", "spikes": "spike",
+    "patterns": "pattern", "sessions": "session",
+}  # fmt: skip
+"""What a row of a view is."""
+
+
+def kind_of(view: str) -> str:
+    """What people call a row of a view."""
+    return _KINDS.get(view, view.replace("_", " "))
+
 
 def said_of(kind: str, row: Item) -> Said:
     """What stands at the top: how it is with a task, an agent or a handoff."""

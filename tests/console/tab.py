@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, expect
 
 WAIT_MS = 20_000
 _AT = "() => ({...document.getElementById('part').dataset})"
 _IS_AT = "([name, value]) => document.getElementById('part').dataset[name] === value"
+_NOT_YET = "status of 503"
 _BLANKS = re.compile(r"\s+")
 
 
@@ -42,8 +43,10 @@ class Tab:
         self.wait_state("frozen" if "as_of" in params else "live")
 
     def close(self) -> None:
+        if any(_NOT_YET in each for each in self.faults):
+            expect(self.page.locator("#trouble")).to_be_hidden()  # a busy machine's "not yet" is got over
+            self.excuse(_NOT_YET, f"Error Code {_NOT_YET[-3:]}")
         self._context.close()
-        self.excuse("status of 503")  # a busy machine says "not yet"; the page asks again, and is waited for
         assert not self.faults, self.faults
 
     def excuse(self, *parts: str) -> None:

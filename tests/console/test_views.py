@@ -215,6 +215,17 @@ def test_what_happens_appears_by_itself_while_what_one_reads_stays(little: Web, 
     assert tab.page.evaluate("() => globalThis.sameDocument")
 
 
+def test_a_gateway_that_is_too_busy_is_asked_again(little: Web, open_tab: Open) -> None:
+    tab = open_tab(little)
+    tab.open("view=fleet")
+    busy = {"status": 503, "detail": "The read models are being rebuilt.", "code": "unavailable"}
+    tab.page.route("**/part/queue?*", lambda route: route.fulfill(status=503, json=busy), times=1)
+    tab.press("2")
+    expect(tab.page.locator("#trouble")).to_have_text("The read models are being rebuilt.")
+    tab.wait_view("queue")
+    expect(tab.page.locator("#trouble")).to_be_hidden()
+
+
 def test_a_lost_connection_is_told_and_goes_on_without_a_gap(
     system: System, little: Web, open_tab: Open
 ) -> None:

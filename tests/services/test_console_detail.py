@@ -241,10 +241,10 @@ def test_agents_handoffs_and_events_have_details(now: Look, played: Played) -> N
     event = now.part("detail", of=f"event:{played.at['claimed']}")["explained"]
     assert [link.how for link in event.chain] == ["it could be claimed"]
     assert event.origin.startswith("op asked for it (command")
-    changed = {(effect.view, effect.key): effect.fields for effect in event.changes}
-    assert ("queue", "t-outline") in changed
+    changed = {(effect.kind, effect.key): effect.fields for effect in event.changes}
+    assert ("task", "t-outline") in changed
     assert ("status", "queued", "claimed") in [
-        (field.field, field.old, field.new) for field in changed["queue", "t-outline"]
+        (field.field, field.old, field.new) for field in changed["task", "t-outline"]
     ]
 
 

@@ -10,6 +10,8 @@ const KEPT = ["a", "b", "detail"];
 const SETTLED_MS = 400;
 const SLOW_MS = 500;
 const ANSWER_MS = 15_000;
+const AGAIN_MS = 1_000;
+const NOT_YET = [429, 503];
 
 const body = document.body;
 const main = document.getElementById("main");
@@ -122,6 +124,7 @@ export function morph(element, html, style = "innerHTML") {
 
 let asking = null;
 let due = false;
+let refused = false;
 let timer = 0;
 let tookMs = 0;
 let endedAt = 0;
@@ -141,6 +144,7 @@ async function askNow() {
   clearTimeout(timer);
   timer = 0;
   due = false;
+  refused = false;
   const began = performance.now();
   const view = state.view;
   asking = view;
@@ -156,8 +160,24 @@ async function askNow() {
   asking = null;
   endedAt = performance.now();
   tookMs = endedAt - began;
+  if (refused) {
+    setTimeout(() => ask(0), AGAIN_MS);
+    return;
+  }
   const behind = state.asOf === null && document.getElementById("part").dataset.behind === "yes";
   if (due || behind || view !== state.view) ask(view === state.view && state.asOf === null ? LIVE_GAP_MS : MOVE_GAP_MS);
+}
+
+let lit;
+
+/** The view that is shown stands out among their names, and is in sight on a small screen. */
+function light() {
+  const link = document.querySelector(`nav.views a[data-view="${state.view === "graph" ? "queue" : CSS.escape(state.view)}"]`);
+  if (link === lit) return;
+  document.querySelector("nav.views [aria-current]")?.removeAttribute("aria-current");
+  link?.setAttribute("aria-current", "page");
+  link?.scrollIntoView({ block: "nearest", inline: "center" });
+  lit = link;
 }
 
 function shown() {
@@ -171,11 +191,7 @@ function shown() {
     state.atMs = Date.parse(told.at);
     state.words = told.words;
   }
-  for (const link of document.querySelectorAll("nav.views a")) {
-    const current = link.dataset.view === (state.view === "graph" ? "queue" : state.view);
-    if (current) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
+  light();
   document.dispatchEvent(new CustomEvent("console:shown", { detail: { view: told.view, element: part } }));
 }
 
@@ -196,7 +212,6 @@ function moved() {
   clearTimeout(settling);
   const before = [state.view, state.asOf];
   readAddress();
-  if (before[0] !== state.view) document.title = `${state.view} · ${state.project} – coordctl`;
   showStatus();
   ask(0);
 }
@@ -261,6 +276,8 @@ function showStatus() {
     status.dataset.state = is;
     words.textContent = text;
   }
+  const alarm = is === "lost" || is === "out" ? "⚠ " : "";
+  document.title = `${alarm}${state.view} · ${state.project} – coordctl`;
   status.dataset.rate = connected && rate >= 0.5 ? `${Math.round(rate)}/s` : "";
   document.documentElement.dataset.time = state.asOf === null ? "live" : "frozen";
 }
@@ -306,6 +323,7 @@ main.addEventListener("htmx:responseError", (event) => {
   } catch {
     // not ours: a proxy's page
   }
+  refused = NOT_YET.includes(xhr.status);
   trouble(told.detail || `The server answered ${xhr.status}.`);
 });
 
@@ -344,6 +362,7 @@ document.getElementById("theme").addEventListener("click", (event) => {
   root.dataset.theme = next;
   document.cookie = `coord_theme=${next}; path=/console; max-age=31536000; samesite=strict`;
   event.currentTarget.setAttribute("aria-label", `Colours: ${next}`);
+  event.currentTarget.title = `Colours: ${next}`;
   announce(`Colours: ${next}`);
   document.dispatchEvent(new CustomEvent("console:theme", { detail: { theme: next } }));
 });

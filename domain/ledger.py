@@ -93,6 +93,11 @@ class Ledger:
         offers = [h for h in self.handoffs.values() if h.to_agent == agent and h.status == "initiated"]
         return tuple(handoffs.close(offer, "the receiver was terminated") for offer in offers)
 
+    def begin_session(self, name: str, session: Session) -> None:
+        """Note an open session, the latest last."""
+        self.sessions[name] = session
+        self.sessions_by_agent[session.agent] = (*self.sessions_by_agent.get(session.agent, ()), name)
+
     def end_sessions_of(self, agent: str, reason: str) -> tuple[Event, ...]:
         """The ends of the sessions that this agent has open."""
         return sessions.end_all(self, self.sessions_by_agent.get(agent, ()), reason)

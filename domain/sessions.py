@@ -137,9 +137,7 @@ def end_all(ledger: "Ledger", sessions: Iterable[str], reason: str) -> tuple[Eve
 def evolve(ledger: "Ledger", event: AnySessionEvent, sequence: int) -> None:
     match event:
         case SessionStarted():
-            ledger.sessions[event.session] = Session(event.agent, sequence)
-            by_agent = ledger.sessions_by_agent
-            by_agent[event.agent] = (*by_agent.get(event.agent, ()), event.session)
+            ledger.begin_session(event.session, Session(event.agent, sequence))
         case SessionEnded():
             ledger.sessions.pop(event.session, None)
             own = ledger.sessions_by_agent.pop(event.agent, ())

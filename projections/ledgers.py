@@ -108,7 +108,7 @@ def fill(ledger: Ledger, rows: Rows) -> None:
     for memory in rows.memories:
         _add_memory(ledger, memory)
     for session in sorted(rows.sessions, key=attrgetter("sequence")):
-        ledger.sessions[session.session] = Session(session.agent, session.sequence)
+        ledger.begin_session(session.session, Session(session.agent, session.sequence))
 
 
 def _fill_learned(ledger: Ledger, rows: Rows) -> None:

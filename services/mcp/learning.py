@@ -169,8 +169,8 @@ def in_words(row: Item) -> str:
         case _:
             told = (row["surprises"], row["would_change"], row["new_patterns"])
             text = f"{row['feature']}: {' '.join(each for each in told if each)}"
-    told = str(reading.cut(text.strip(), 2 * reading.SHORT_CHARS))
-    return f"{told} ({name})" if name else told
+    short = str(reading.cut(text.strip(), 2 * reading.SHORT_CHARS))
+    return f"{short} ({name})" if name else short
 
 
 class Record(Arguments, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ CREDENTIALS = "credentials"
 
 MAX_PORT = 65_535
 SWITCH = {"on": True, "1": True, "true": True, "off": False, "0": False, "false": False}
+MAX_MONITORED_SERVERS = 10
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 STREAM_REPLICAS = (1, 3, 5)
 """How many servers may keep the stream: even numbers bear no more losses than the odd ones before them."""
@@ -217,9 +218,12 @@ def without_password(url: str) -> str:
 
 def _monitors(text: str) -> tuple[str, ...]:
     urls = tuple(servers(text))
+    expected = "addresses as in http://host:8222, separated by commas"
+    if len(urls) > MAX_MONITORED_SERVERS:
+        most = f"at most {MAX_MONITORED_SERVERS} {expected}"
+        raise InvalidConfig(variable="COORD_NATS_MONITOR_URL", expected=most, given=str(len(urls)))
     for url in urls:
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
-            expected = "addresses as in http://host:8222, separated by commas"
             raise InvalidConfig(variable="COORD_NATS_MONITOR_URL", expected=expected, given=url)
     return urls
 

@@ -111,11 +111,8 @@ def look(database_url: str) -> list[Metric]:
     with asking(database_url) as connection:
         layers = read_layers(connection)
         for figure in FIGURES:
-            if monotonic() > until:
-                raise Unavailable(what="Postgres", why=f"figures took more than {READING_TIMEOUT_S:g} s")
-            found[figure.name] = [
-                {**row, "value": _value(row["value"], now)} for row in _read(connection, figure, layers)
-            ]
+            counted = _in_time(until, _read(connection, figure, layers))
+            found[figure.name] = [{**row, "value": _value(row["value"], now)} for row in counted]
     projects = _sizes(row for each in ("agents", "tasks", "handoffs") for row in found[each])
     named = set(sorted(projects, key=lambda project: -projects[project])[:MAX_PROJECTS])
     families = [family(figure, bounded(found[figure.name], named, figure)) for figure in FIGURES]
@@ -141,6 +138,14 @@ def bounded(found: Rows, named: set[str], figure: Figure) -> dict[tuple[str, ...
         before, value = values.get(key, 0.0), float(row["value"])
         values[key] = before + value if figure.adds_up else max(before, value)
     return values
+
+
+def _in_time(until: float, read: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The same rows. Raises Unavailable when the moment has come: there may be many forks to be asked."""
+    for row in read:
+        if monotonic() > until:
+            raise Unavailable(what="Postgres", why=f"figures took more than {READING_TIMEOUT_S:g} s")
+        yield row
 
 
 def _read(connection: Connection, figure: Figure, layers: Layers) -> Iterator[dict[str, Any]]:

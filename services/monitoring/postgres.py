@@ -1,7 +1,7 @@
 """Postgres in figures, translated from what it keeps of itself (`pg_stat_*`). Reads, and changes nothing.
 
-Whoever asks needs no more rights than the services have; of other accounts' sessions Postgres then tells only
-that they are there.
+Whoever asks needs no more rights than the services have. Without `pg_read_all_stats` Postgres tells of other
+accounts' sessions only that they are there, and nothing of replicas.
 """
 
 from collections.abc import Iterator, Sequence

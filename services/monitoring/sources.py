@@ -5,6 +5,7 @@ the former figures stand; a source that fails has none. Touches nothing but what
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic
 
@@ -18,6 +19,8 @@ AGE_S = 4.0
 
 REST = 20
 """After a reading that its server works for, a source rests for so many times what that took."""
+
+logger = logging.getLogger(__name__)
 
 Read = Callable[[], Awaitable[Sequence[Metric]]]
 
@@ -35,14 +38,15 @@ class Source:
         self._fails = fails
         self._reading: asyncio.Task[None] | None = None
         self._figures: Sequence[Metric] = ()
-        self._read_at = 0.0
+        self._read_at = monotonic()
         self._next_at = 0.0
+        self._missed = False
         self.ok = False
         self.took_s = 0.0
 
     @property
     def age_s(self) -> float:
-        """How long ago the figures were read."""
+        """How long ago the figures were read, or nobody has begun to."""
         return monotonic() - self._read_at
 
     async def figures(self) -> Sequence[Metric]:
@@ -57,12 +61,17 @@ class Source:
 
     async def _look(self) -> None:
         began = monotonic()
+        figures: Sequence[Metric] | None = None
         try:
-            self._figures = await self._read()
-            self.ok = True
-        except self._fails:
-            self._figures, self.ok = (), False
+            figures = await self._read()
+        except self._fails as error:
+            if not self._missed:
+                logger.warning("figures of %s cannot be read: %s", self.name, error)
         finally:
+            self._figures, self.ok = figures or (), figures is not None
+            if self.ok and self._missed:
+                logger.info("figures of %s can be read again", self.name)
+            self._missed = not self.ok
             self._read_at = monotonic()
             self.took_s = self._read_at - began
             self._next_at = began + max(AGE_S, self._rest * self.took_s)

@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import psycopg
 import pytest
 import yaml
 
 from services.embedded import EmbeddedPostgres
 from services.embedded.nats import free_addresses
+from services.embedded.owner import server_owner
+from services.embedded.postgres import DATABASE, SUPERUSER, reachable_binaries
 from services.roster import SERVICES
 from tests.acceptance.system import ROOT
 from tests.conftest import temporary_data
@@ -45,8 +48,12 @@ DISK_MEGABYTES = 300
 class Site:
     """Postgres with a replica, three nats-servers that keep the stream, and every service."""
 
-    def __init__(self, data: Path, postgres: EmbeddedPostgres, replica: Standby, nats: NatsCluster) -> None:
+    def __init__(
+        self, data: Path, postgres: EmbeddedPostgres, login: str, replica: Standby, nats: NatsCluster
+    ) -> None:
+        """`login` is how the services reach Postgres; the tests do as its superuser."""
         self.data = data
+        self._login = login
         self.disk: Disk | None = None
         self.postgres = postgres
         self.replica = replica
@@ -61,7 +68,7 @@ class Site:
             **inherited,
             "PYTHONPATH": str(ROOT),
             "COORD_DATA": str(self.data),
-            "COORD_DATABASE_URL": self.postgres.url,
+            "COORD_DATABASE_URL": self._login,
             "COORD_NATS_URL": self.nats.url,
             "COORD_NATS_MONITOR_URL": self.nats.monitor_urls,
             "COORD_STREAM_REPLICAS": str(NODES),
@@ -174,10 +181,11 @@ def standing(
         postgres = EmbeddedPostgres(data)
         stack.callback(postgres.stop)
         postgres.start()
+        login = services_login(postgres, data)
         replica = Standby(stack.enter_context(temporary_data()), postgres)
         stack.callback(replica.stop)
         replica.start()
-        site = Site(data, postgres, replica, stack.enter_context(running_cluster(data)))
+        site = Site(data, postgres, login, replica, stack.enter_context(running_cluster(data)))
         site.disk = disk
         stack.callback(site.stop)
         site.start(*SERVICES)
@@ -186,6 +194,22 @@ def standing(
         stack.callback(prometheus.stop)
         eventually(prometheus.is_ready, "Prometheus is ready")
         yield site, prometheus
+
+
+def services_login(postgres: EmbeddedPostgres, data: Path) -> str:
+    """The address of Postgres for the login that services have in production, which is no superuser."""
+    with psycopg.connect(postgres.url_of("postgres"), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {DATABASE}")
+        host = connection.info.host
+    password = data / "password"
+    password.write_text("a password")
+    programs = reachable_binaries(data, server_owner())
+    subprocess.run(
+        ["/bin/sh", ROOT / "ops" / "postgres" / "coord.sh"], check=True, capture_output=True,
+        timeout=STOP_TIMEOUT_S,
+        env={"PATH": f"{programs}:{os.defpath}", "PGHOST": host, "COORD_PASSWORD_FILE": str(password)},
+    )  # fmt: skip
+    return postgres.url.replace(f"{SUPERUSER}@", "coord@")
 
 
 def hurried(text: str, shorter: Mapping[str, tuple[str, str]]) -> str:

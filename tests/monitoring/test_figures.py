@@ -1,6 +1,7 @@
 """What the metrics say is true: of the fleet, also of forks, of Postgres and NATS; and it stays bounded."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,10 @@ def test_postgres_tells_of_its_connections_its_locks_and_its_size(database_url: 
 def test_a_nats_server_is_told_by_its_own_monitoring_and_one_that_is_away_is_not_healthy(
     nats_server: EmbeddedNats,
 ) -> None:
-    here, gone = nats_server.monitor_url, f"http://{free_addresses()[0]}"
+    here, away = nats_server.monitor_url, free_addresses()[0]
+    gone = f"http://somebody:secret@{away}"
     found = samples(asyncio.run(nats.look_at_servers([here, gone])))
-    name, other = here.removeprefix("http://"), gone.removeprefix("http://")
+    name, other = here.removeprefix("http://"), away
     assert found["coordctl_nats_healthy", name] == 1
     assert found["coordctl_nats_healthy", other] == 0
     assert found["coordctl_nats_memory_bytes", name] > 0
@@ -103,8 +105,30 @@ def test_the_disk_is_that_of_the_data_directory(data: Path) -> None:
 def test_monitoring_addresses_are_checked() -> None:
     read = Config.from_env({"COORD_NATS_MONITOR_URL": "http://a:8222, https://b"}, Path("data"))
     assert read.nats_monitor_urls == ("http://a:8222", "https://b")
-    with pytest.raises(InvalidConfig, match="COORD_NATS_MONITOR_URL"):
-        Config.from_env({"COORD_NATS_MONITOR_URL": "nats:8222"}, Path("data"))
+    for wrong in ("nats:8222", ",".join(["http://a:8222"] * 11)):
+        with pytest.raises(InvalidConfig, match="COORD_NATS_MONITOR_URL"):
+            Config.from_env({"COORD_NATS_MONITOR_URL": wrong}, Path("data"))
+
+
+def test_what_nobody_expected_is_no_figure_either_and_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "AGE_S", 0.0)
+
+    async def story() -> None:
+        told: list[Any] = [one(1), ValueError("a fault")]
+
+        async def read() -> list[Metric]:
+            answer = told.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return list(answer)
+
+        source = Source("disk", read, OSError)
+        assert await source.figures()
+        with pytest.raises(ValueError, match="a fault"):
+            await source.figures()
+        assert not source.ok
+
+    asyncio.run(story())
 
 
 def one(value: float) -> list[Metric]:
@@ -155,11 +179,14 @@ def test_a_source_rests_after_what_its_server_had_to_work_for(monkeypatch: pytes
     assert asyncio.run(story(rest=10**9)) == 1
 
 
-def test_a_source_that_fails_has_no_figures_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_fails_has_no_figures_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(sources, "AGE_S", 0.0)
 
     async def story() -> None:
-        told: list[Any] = [one(1), OSError("gone"), one(2)]
+        told: list[Any] = [one(1), OSError("gone"), OSError("gone"), one(2)]
 
         async def read() -> list[Metric]:
             answer = told.pop(0)
@@ -169,9 +196,10 @@ def test_a_source_that_fails_has_no_figures_and_says_so(monkeypatch: pytest.Monk
             return found
 
         both = Sources([Source("disk", read, OSError)])
-        for value, up in ((1, 1), (None, 0), (2, 1)):
+        for value, up in ((1, 1), (None, 0), (None, 0), (2, 1)):
             found = samples(await both.figures())
             assert found.get(("one",)) == value
             assert found["coordctl_source_up", "disk"] == up
 
     asyncio.run(story())
+    assert caplog.messages == ["figures of disk cannot be read: gone", "figures of disk can be read again"]

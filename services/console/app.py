@@ -74,7 +74,7 @@ class Console:
         self._metrics = means.metrics
         self._denied = means.denied
         self._desk = Desk(means.database_url, means.log, means.reads, means.metrics.replaying)
-        self._depth = Depth(means.database_url, means.log, means.reads, means.asker, means.metrics.replaying)
+        self._depth = Depth(self._desk, means.asker)
         self._sessions = Sessions(means.tokens, means.entry)
         self._pages = Pages()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="console")

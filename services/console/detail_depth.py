@@ -5,7 +5,6 @@ block; commands are sent on. It reads the log and the read models, and changes n
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
 from typing import Any
 
 import msgspec
@@ -19,15 +18,11 @@ from services.console.detail_seen import Seen, seen
 from services.console.graph_handoffs import flows
 from services.console.graph_tasks import MAX_DISTANCE, MAX_TASKS, chosen, document, drawn
 from services.console.learned import learned, points
+from services.console.sight import Desk
 from services.gateway.asking import Asker
 from services.gateway.denials import Forbidden, NoSuchPage
 from services.gateway.entry import Holder
-from services.log.event_log import EventLog
-from services.reading.past import Measured
-from services.reading.reads import Item, NotYetVisible, Reads
-
-SEEN_WAIT_S = 0.5
-"""How long a part waits for the event that the page knows of."""
+from services.reading.reads import Item
 
 Params = Mapping[str, str]
 _Tell = Callable[[Seen, Params, frozenset[str]], Item]
@@ -36,19 +31,8 @@ _Tell = Callable[[Seen, Params, frozenset[str]], Item]
 class Depth:
     """Answers about one database; safe to use from several threads."""
 
-    def __init__(
-        self,
-        database_url: str,
-        log: EventLog,
-        reads: Reads,
-        asker: Asker,
-        measured: Measured = nullcontext,
-    ) -> None:
-        """`measured` goes around each look at the past."""
-        self._measured = measured
-        self._url = database_url
-        self._log = log
-        self._reads = reads
+    def __init__(self, desk: Desk, asker: Asker) -> None:
+        self._desk = desk
         self._asker = asker
 
     def part(
@@ -58,7 +42,9 @@ class Depth:
         return f"{name.replace('-', '_')}.html", self._told(_PARTS, name, holder, project, as_of, params)
 
     def data(self, name: str, holder: Holder, project: str, as_of: int | None, params: Params) -> bytes:
-        """JSON to be drawn. Raises as `part` does."""
+        """JSON to be drawn, of now with what the page knows of. Raises as `part` does."""
+        if as_of is None and (wanted := params.get("seen", "")).isdecimal():
+            self._desk.wait_for(int(wanted[:18]))
         return msgspec.json.encode(self._told(_DATA, name, holder, project, as_of, params))
 
     def may(self, holder: Holder, project: str, *, frozen: bool) -> list[str]:
@@ -81,11 +67,8 @@ class Depth:
         if name not in tellers:
             raise NoSuchPage
         holder.check_project(project)
-        if as_of is None and (wanted := params.get("seen", "")).isdecimal():
-            with suppress(NotYetVisible):
-                self._reads.wait_for(int(wanted[:18]), SEEN_WAIT_S)
         allowed = may(holder, project, frozen=as_of is not None)
-        with seen(self._url, self._log, self._reads, project, as_of, self._measured) as shown:
+        with seen(self._desk, project, as_of) as shown:
             return tellers[name](shown, params, allowed)
 
 

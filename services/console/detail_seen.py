@@ -5,22 +5,21 @@ the log and the read models, and changes nothing.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.sql import SQL
 
-from domain.catalog import EVENTS, upcast
 from domain.errors import UnknownSequence
 from domain.messages import Recorded
 from projections.dependencies import DEPENDENCIES
 from projections.queue import QUEUE, TaskRow
+from services.console.sight import Desk
 from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.log.history import History
-from services.projector.tables import Connection, connected
-from services.reading.past import Measured
+from services.projector.tables import Connection
 from services.reading.reads import Item, Reads
 from services.reading.travel import Travel
 
@@ -52,11 +51,10 @@ class Seen:
     It holds while the connection is open that `seen` made.
     """
 
-    def __init__(
-        self, log: EventLog, connection: Connection, reads: Reads, project: str, as_of: int | None
-    ) -> None:
-        self.log = log
-        self.codec = Codec(EVENTS, upcast)
+    def __init__(self, desk: Desk, connection: Connection, project: str, as_of: int | None) -> None:
+        self._desk = desk
+        self.log = log = desk.log
+        self.codec = desk.codec
         self.connection = connection
         self.project = project
         self.frozen = as_of is not None
@@ -65,7 +63,7 @@ class Seen:
         if not 0 <= self.sequence <= self.head:
             raise UnknownSequence(project=project, sequence=as_of, last=self.head)
         if as_of is None:
-            self.travel: Travel = Present(log, self.codec, connection, reads, self.position)
+            self.travel: Travel = Present(log, self.codec, connection, desk.reads, self.position)
         else:
             self.position = log.at_sequence(project, as_of)
             self.travel = Travel(log, self.codec, connection)
@@ -84,7 +82,7 @@ class Seen:
 
     def events(self, sequences: Collection[int]) -> list[Recorded]:
         """The events of these sequences, in order; those that do not exist are left out."""
-        return [self.codec.decode(row) for row in self.log.read_at(self.project, [*sequences])]
+        return self._desk.events(self.project, sequences)
 
     def history(self) -> History:
         """What its events tell up to this moment."""
@@ -115,12 +113,7 @@ class Seen:
 
 
 @contextmanager
-def seen(
-    database_url: str, log: EventLog, reads: Reads, project: str, as_of: int | None, measured: Measured
-) -> Iterator[Seen]:
-    """A project as it stands, or right after the event of a sequence: a look that is measured.
-
-    Raises UnknownSequence.
-    """
-    with nullcontext() if as_of is None else measured(), connected(database_url) as connection:
-        yield Seen(log, connection, reads, project, as_of)
+def seen(desk: Desk, project: str, as_of: int | None) -> Iterator[Seen]:
+    """A project as it stands, or right after the event of a sequence. Raises UnknownSequence."""
+    with desk.connected(as_of) as connection:
+        yield Seen(desk, connection, project, as_of)

@@ -73,7 +73,18 @@ class Desk:
         self._measured = measured
         self._counted: dict[tuple[str, str], Mapping[str, int]] = {}
         self._counting = Lock()
-        self._codec = Codec(EVENTS, upcast)
+        self.codec = Codec(EVENTS, upcast)
+
+    @contextmanager
+    def connected(self, as_of: int | None) -> Iterator[Connection]:
+        """For what is read of now or of a past moment."""
+        with nullcontext() if as_of is None else self._measured(), connected(self._url) as connection:
+            yield connection
+
+    def wait_for(self, position: int) -> None:
+        """Return when now includes what a page knows of, or when that takes too long."""
+        with suppress(NotYetVisible):
+            self.reads.wait_for(position, VISIBLE_WAIT_S)
 
     @contextmanager
     def sight(self, project: str, as_of: int | None, seen: int = 0) -> Iterator["Sight"]:
@@ -82,8 +93,7 @@ class Desk:
         `seen` is a position. Raises UnknownSequence or LogUnavailable.
         """
         if as_of is None and seen:
-            with suppress(NotYetVisible):
-                self.reads.wait_for(seen, VISIBLE_WAIT_S)
+            self.wait_for(seen)
         moment = self.moment(project, as_of)
         with ExitStack() as stack:
             yield Sight(self, project, moment, lambda: stack.enter_context(self._still()))
@@ -103,7 +113,7 @@ class Desk:
 
     def events(self, project: str, sequences: Collection[int]) -> list[Recorded]:
         """The events of these sequences, in order; those that do not exist are left out."""
-        return [self._codec.decode(row) for row in self.log.read_at(project, [*sequences])]
+        return [self.codec.decode(row) for row in self.log.read_at(project, [*sequences])]
 
     def counted(
         self, connection: Connection, projection: Projection[Any], project: str, source: Composable
@@ -124,7 +134,7 @@ class Desk:
     def _still(self) -> Iterator["Still"]:
         with self._measured(), connected(self._url) as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield Still(self.log, self._codec, connection)
+            yield Still(self.log, self.codec, connection)
 
 
 class Still(Travel):

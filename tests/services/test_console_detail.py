@@ -27,6 +27,7 @@ from services.bus.link import Link
 from services.console.actions_sent import may
 from services.console.detail_depth import DATA, PARTS, Depth
 from services.console.pages import Pages
+from services.console.sight import Desk
 from services.console.words import span
 from services.embedded import EmbeddedPostgres
 from services.errors import BadInput
@@ -111,7 +112,7 @@ def depth(postgres_server: EmbeddedPostgres, played: Played) -> Iterator[Depth]:
     with temporary_database(postgres_server) as url, opened_log(url) as log, Reads(url) as reads:
         log.append(stored(played.story.history))
         Projector(log, CODEC, url, PROJECTIONS, batch_events=5, checkpoint_events=10).catch_up()
-        yield Depth(url, log, reads, Asker(Link("nats://127.0.0.1:1", "nobody")))
+        yield Depth(Desk(url, log, reads), Asker(Link("nats://127.0.0.1:1", "nobody")))
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from projections.catalog import PROJECTIONS
 from services.bus.link import Link
 from services.console.detail_depth import Depth
 from services.console.pages import Pages
+from services.console.sight import Desk
 from services.embedded import EmbeddedPostgres
 from services.gateway.asking import Asker
 from services.projector.projector import Projector
@@ -76,7 +77,7 @@ def depth(postgres_server: EmbeddedPostgres, fleet: Fleet) -> Iterator[Depth]:
     with temporary_database(postgres_server) as url, opened_log(url) as log, Reads(url) as reads:
         log.append(stored(fleet.story.history))
         Projector(log, CODEC, url, PROJECTIONS, batch_events=5, checkpoint_events=10).catch_up()
-        yield Depth(url, log, reads, Asker(Link("nats://127.0.0.1:1", "nobody")))
+        yield Depth(Desk(url, log, reads), Asker(Link("nats://127.0.0.1:1", "nobody")))
 
 
 def known(depth: Depth, sequence: int | None) -> tuple[dict[str, Any], str]:

@@ -365,6 +365,13 @@ def test_refusals_are_types_with_codes_and_facts(system: Services) -> None:
             assert other.value.code == "unknown_project"
             with pytest.raises(coord.BadInput):
                 await me.view("queue", colour="red")
+            for verb in ("task.cancel\r\nPUB x 0", "task.*", ""):
+                with pytest.raises(coord.Rejected):
+                    await me.command(verb, task="t1")
+            with pytest.raises(coord.BadInput):
+                await me.command("task.cancel", task="t1", command_id="a\r\nb:c")
+            with pytest.raises(coord.NotConfigured, match="cannot name the project"):
+                coord.connect(system.url, project="no >", agent="op")
             with pytest.raises(coord.NotConfigured, match="persona"):
                 me.work()
 

@@ -19,6 +19,9 @@ ADVICE_TIMEOUT_S = 0.3
 SILENCE_S = 5.0
 """After a search that took too long none is waited for, so long."""
 
+MAX_UNDER_WAY = 8
+"""Searches of one session at once; what is asked beyond them gets no advice."""
+
 MAX_SIMILAR = 3
 MAX_ABOUT_CHARS = 2_000
 
@@ -33,6 +36,7 @@ class Adviser:
         self._subject = f"coord.{project}.get.recall"
         self._wanted = wanted
         self._silent_until_s = 0.0
+        self._under_way = 0
 
     async def failures(self, *about: str | None) -> list[PastFailure]:
         """The closest failures; none if they cannot be had now."""
@@ -46,18 +50,25 @@ class Adviser:
         self, asking: Awaitable[Answer], *about: str | None, spikes: bool = False
     ) -> tuple[Answer, list[PastFailure], list[PastSpike]]:
         """The answer to a command, and what is found meanwhile. Raises what asking raises."""
-        looking = asyncio.gather(self.failures(*about), self.spikes(*about if spikes else ()))
+        looking = asyncio.create_task(self._both(about, about if spikes else ()))
         try:
             return await asking, *await looking
         finally:
             looking.cancel()
 
+    async def _both(
+        self, failures: Iterable[str | None], spikes: Iterable[str | None]
+    ) -> tuple[list[PastFailure], list[PastSpike]]:
+        return await asyncio.gather(self.failures(*failures), self.spikes(*spikes))
+
     async def _alike(self, source: str, about: Iterable[str | None], kind: type[P]) -> list[P]:
         loop = asyncio.get_running_loop()
         text = about_of(*about)
-        if not text or not self._wanted or loop.time() < self._silent_until_s:
+        busy = self._under_way >= MAX_UNDER_WAY or loop.time() < self._silent_until_s
+        if not text or not self._wanted or busy:
             return []
         payload = msgspec.json.encode(similar_to(text, source, MAX_SIMILAR))
+        self._under_way += 1
         try:
             async with asyncio.timeout(ADVICE_TIMEOUT_S):
                 reply = await self._bus.ask(self._subject, payload, patience_s=0, when_away=False)
@@ -66,6 +77,8 @@ class Adviser:
             self._silent_until_s = loop.time() + SILENCE_S
         except (CoordError, msgspec.ValidationError) as error:
             logger.debug("what was tried before cannot be looked up: %s", error)
+        finally:
+            self._under_way -= 1
         return []
 
 

@@ -22,6 +22,7 @@ from nats.errors import MaxPayloadError, NoRespondersError, NoServersError, Slow
 
 from coord.errors import (
     Away,
+    BadInput,
     CoordError,
     NotConfigured,
     NotPermitted,
@@ -47,6 +48,7 @@ _DENIED = re.compile(r'permissions violation for publish to "([^"]*)"')
 _INBOX_DENIED = re.compile(r'permissions violation for subscription to "(_inbox[^"]*)')
 _STRANGER = re.compile(r"authorization|authentication")
 _SEED = re.compile(r"SU[A-Z2-7]{56}")
+_SUBJECT = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 Reply = dict[str, Any]
 Take = Callable[[Msg], Awaitable[None]]
@@ -129,8 +131,10 @@ class Bus:
         """Ask until an answer stands; `wait_s` is how long the command itself may take.
 
         Without `when_away` a lost connection is told at once. Raises what the service refused, Away,
-        TimedOut or NotPermitted.
+        TimedOut, NotPermitted or BadInput.
         """
+        if not _SUBJECT.fullmatch(subject):  # the server would take it for another, or for more than one line
+            raise BadInput(f"{subject!r} names no command and no view.")
         loop = asyncio.get_running_loop()
         give_up, backoff_s = loop.time() + patience_s + wait_s, FIRST_BACKOFF_S
         while True:
@@ -159,8 +163,9 @@ class Bus:
             return broken.result() if broken.done() and not asking.done() else await asking
         finally:
             del self._asked[broken]
-            asking.cancel()
-            broken.cancel()
+            for each in (asking, broken):
+                if not each.cancel() and not each.cancelled():
+                    each.exception()  # it came when nobody waited any more
 
     async def _request(
         self, nats: Nats, subject: str, payload: bytes, headers: dict[str, str] | None, timeout_s: float

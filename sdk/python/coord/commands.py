@@ -1,6 +1,7 @@
 """How commands go: at once, or by way of the outbox while the bus is away; under an id, and in a trace."""
 
 import logging
+import re
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -8,7 +9,7 @@ from uuid import uuid4
 import msgspec
 
 from coord.bus import PATIENCE_S, Bus
-from coord.errors import Unavailable
+from coord.errors import BadInput, Unavailable
 from coord.outbox import Outbox, Waiting
 from coord.results import Answer, Conflict
 from coord.sending import OnConflict, Sender
@@ -19,6 +20,8 @@ OUTBOX_PATIENCE_S = 3.0
 
 NOW_ONLY = frozenset({"task.claim", "agent.heartbeat", "handoff.accept"})
 """Their answers are needed at once, so they never wait in an outbox."""
+
+_ID = re.compile(r"[!-~]{1,128}")
 
 logger = logging.getLogger("coord")
 
@@ -61,6 +64,8 @@ class Commands:
     ) -> Answer:
         """Send a command; with an outbox, keep it there while it cannot be sent, or others are before it."""
         command_id = command_id or uuid4().hex
+        if not _ID.fullmatch(command_id):
+            raise BadInput(f"{command_id!r} is no command id: take 1 to 128 printable characters, no space.")
         if self._sender is None or verb in NOW_ONLY:
             return await self.send(verb, fields, command_id, wait_s, patience_s)
         if self._bus.connected and not self.waiting:

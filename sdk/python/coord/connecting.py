@@ -1,6 +1,7 @@
 """The way into a session: from arguments, and the environment, to a client that can be entered."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from coord.bus import Bus, credentials_in, seed_of
 from coord.client import Client
 from coord.errors import NotConfigured
 from coord.sending import OnConflict
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def connect(
@@ -38,6 +41,9 @@ def connect(
     project = project or _told("COORD_PROJECT", "project")
     agent = agent or _told("COORD_AGENT", "agent")
     credentials = credentials or os.environ.get("COORD_CREDENTIALS") or credentials_in(url)
+    for kind, name in (("project", project), ("agent", agent)):
+        if not _NAME.fullmatch(name):
+            raise NotConfigured(f"{name!r} cannot name the {kind}: take 1 to 64 letters, digits, _ or -.")
     return Client(
         Bus(url, agent, seed_of(credentials) if credentials else None),
         project,

@@ -14,7 +14,7 @@ from services.errors import PayloadTooLarge
 from services.landing.desk import LandingDesk
 from services.landing.params import LANDING_VIEWS
 from services.metrics import GatewayMetrics
-from services.reading.past import Past
+from services.reading.past import MAX_LOOKS, Past
 from services.reading.reads import Reads, parse, view_names
 from services.recall.asking import carry
 from services.recall.params import VIEW as RECALL
@@ -23,7 +23,7 @@ QUEUE = "coordctl-gateway"
 UNREADABLE = "unreadable"
 READERS = 8
 MAX_WAITING_READS = 1_000
-PAST_READERS = 4
+PAST_READERS = MAX_LOOKS
 """Looks at the past may take long: they have threads of their own, and the present never waits for them."""
 
 MAX_WAITING_PAST_READS = 100

@@ -6,12 +6,14 @@ It reads the log and the read models of the past, and changes nothing.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
+from threading import BoundedSemaphore
 from typing import Any, LiteralString
 
 from msgspec import Struct
 
 from domain.catalog import EVENTS, upcast
-from services.errors import BadInput
+from domain.errors import CoordError
+from services.errors import RETRY_AFTER_S, BadInput
 from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.projector.tables import connected
@@ -20,11 +22,21 @@ from services.reading.points import parse_point, resolve, time_of
 from services.reading.reads import Item, parse, refusing
 from services.reading.travel import DATED, Travel
 
+MAX_LOOKS = 4
+"""How many are under way at once: a look may take long, and the threads of a door are for the present too."""
+
+TURN_TIMEOUT_S = 2.0
 STATEMENT_TIMEOUT_S = 30
 _BOUNDED: LiteralString = f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'"
 
 Measured = Callable[[], AbstractContextManager[None]]
 """Goes around each look at the past, to measure it."""
+
+
+class TooManyLooks(CoordError):
+    code = "busy"
+    says = "{waiting} looks at the past are under way here, the limit; try again in {retry_after_s} s."
+    retryable = True
 
 
 class Moment(Struct, frozen=True):
@@ -37,7 +49,16 @@ class Moment(Struct, frozen=True):
 class Past:
     """Answers for one database; safe to use from several threads."""
 
-    def __init__(self, url: str, log: EventLog, measured: Measured = nullcontext) -> None:
+    def __init__(
+        self,
+        url: str,
+        log: EventLog,
+        measured: Measured = nullcontext,
+        *,
+        turn_timeout_s: float = TURN_TIMEOUT_S,
+    ) -> None:
+        self._turns = BoundedSemaphore(MAX_LOOKS)
+        self._turn_timeout_s = turn_timeout_s
         self._url = url
         self._log = log
         self._measured = measured
@@ -48,7 +69,8 @@ class Past:
     ) -> tuple[Moment, list[Item]]:
         """The moment that is meant, and the rows of a view as they were then.
 
-        Raises UnknownView, BadInput, BadPoint, PointNotReached, UnknownBookmark, NotFound or Unavailable.
+        Raises UnknownView, BadInput, BadPoint, PointNotReached, UnknownBookmark, NotFound, Unavailable or
+        TooManyLooks.
         """
         check_dated(view, params, as_of)
         with self.travel() as travel:
@@ -58,10 +80,15 @@ class Past:
 
     @contextmanager
     def travel(self) -> Iterator[Travel]:
-        """The way to more than a view; all that is done with it is one look."""
-        with self._measured(), refusing(), connected(self._url) as connection:
-            connection.execute(_BOUNDED)
-            yield Travel(self._log, self._codec, connection)
+        """The way to more than a view; all that is done with it is one look. Raises TooManyLooks."""
+        if not self._turns.acquire(timeout=self._turn_timeout_s):
+            raise TooManyLooks(waiting=MAX_LOOKS, retry_after_s=RETRY_AFTER_S)
+        try:
+            with self._measured(), refusing(), connected(self._url) as connection:
+                connection.execute(_BOUNDED)
+                yield Travel(self._log, self._codec, connection)
+        finally:
+            self._turns.release()
 
     def _moment(self, travel: Travel, project: str, as_of: str) -> Moment:
         point, now = parse_point(as_of), datetime.now(UTC)

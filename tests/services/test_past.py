@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from threading import Event
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event, Semaphore
 from typing import Any
 
 import coord
@@ -18,7 +20,7 @@ from services.doors.questions import QuestionDoor, Threads, TooManyQuestions, en
 from services.doors.reports import gather
 from services.embedded import EmbeddedPostgres
 from services.log.event_log import EventLog
-from services.reading.past import Past, Then
+from services.reading.past import MAX_LOOKS, Past, Then, TooManyLooks
 from services.reading.reads import view_names
 from services.reading.travel import DATED
 from tests.conftest import running_nats, temporary_data, temporary_database
@@ -209,6 +211,30 @@ def test_several_views_are_read_at_one_moment(doors: tuple[Doors, Web], web: Web
         assert len(then.read(web.project, "queue")) == 1
     finally:
         log.close()
+
+
+def test_only_so_many_looks_are_under_way_at_once(doors: tuple[Doors, Web], web: Web) -> None:
+    learned(web)
+    under_way, go, log = Semaphore(0), Event(), EventLog(doors[0].database_url)
+
+    @contextmanager
+    def held() -> Iterator[None]:
+        under_way.release()
+        assert go.wait(PATIENCE_S)
+        yield
+
+    past = Past(doors[0].database_url, log, held, turn_timeout_s=0)
+    with ThreadPoolExecutor() as threads:
+        looks = [threads.submit(past.view, web.project, "queue", "now", {}) for _ in range(MAX_LOOKS)]
+        for _ in looks:
+            assert under_way.acquire(timeout=PATIENCE_S)
+        with pytest.raises(TooManyLooks) as busy:
+            past.view(web.project, "queue", "now", {})
+        assert (busy.value.code, busy.value.retryable) == ("busy", True)
+        go.set()
+        assert [len(look.result()[1]) for look in looks] == [1] * MAX_LOOKS
+    assert len(past.view(web.project, "queue", "now", {})[1]) == 1
+    log.close()
 
 
 def test_only_so_many_looks_wait_and_the_present_goes_on() -> None:

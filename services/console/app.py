@@ -46,6 +46,9 @@ from services.gateway.pages import MAX_LIMIT_ROWS
 from services.gateway.problems import problem, status_of
 
 READERS = 4
+NAMED_AGENTS = 200
+"""How many a page proposes where an agent is to be named."""
+
 THEME_COOKIE = "coord_theme"
 THEMES = ("system", "light", "dark")
 DEPTH_VIEWS = frozenset({"compare", "graph", "learned"})
@@ -200,13 +203,15 @@ class Console:
         view = request.query_params.get("view", "fleet")
         if view not in VIEWS and view not in DEPTH_VIEWS:
             raise NoSuchPage
-        part, projects, theme = await asyncio.gather(
+        part, agents, projects, theme = await asyncio.gather(
             self._in_thread(self._shown, request, holder, project, view),
+            self._in_thread(self._reads.read, project, "agents", {"limit": NAMED_AGENTS}),
             self._projects(holder),
             self._theme(request, holder, project),
         )
         variables = part | {
             "projects": projects,
+            "names": [row["agent"] for row in agents],
             "theme": theme,
             "now_iso": now(),
             "turns": frozenset(_verbs(holder)),

@@ -88,7 +88,7 @@ def _event(seen: Seen, name: str, _: int | None, __: frozenset[str]) -> Item:
     found = explained(seen, int(name))
     return {
         "title": found.line.words,
-        "status": found.line.outcome,
+        "status": "" if found.line.outcome == "other" else found.line.outcome,
         "explained": found,
         "detailed": DETAILED,
         "actions": [],

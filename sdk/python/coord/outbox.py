@@ -190,7 +190,8 @@ class Outbox:
             *(Refused(each) for each in self._conflicts.values()),
         )
         fresh = self._path.with_name(self._path.name + ".new")
-        with _private(fresh, "wb") as file:
+        fresh.unlink(missing_ok=True)
+        with _private(fresh, "xb") as file:  # never one that somebody else has laid there
             _write(file, b"".join(_encode(line) + b"\n" for line in counting))
         fresh.replace(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY)

@@ -162,7 +162,8 @@ class Console:
             holder = self._entry.admit(bearer(form.get("token", [""])[0].strip()))
         except CoordError as error:
             self._denied(error)
-            return self._html("login.html", {"next": place, "why": str(error)}, status=status_of(error))
+            why = f"{error.facts['why']}." if "why" in error.facts else str(error)
+            return self._html("login.html", {"next": place, "why": why}, status=status_of(error))
         return self._welcomed(request, holder, RedirectResponse(place, 303))
 
     def _welcomed(self, request: Request, holder: Holder, response: Response) -> Response:

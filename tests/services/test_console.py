@@ -136,7 +136,8 @@ def test_a_token_logs_in_through_the_form_and_leads_nowhere_but_into_the_console
         assert (reply.status, reply.headers["location"]) == (303, leads)
     wrong = form(web, token=f"coord_{'0' * 12}_{'x' * 43}", next=inside)
     assert (wrong.status, "set-cookie" in wrong.headers) == (401, False)
-    assert "The token is not known" in wrong.text
+    assert "The token is not known." in wrong.text
+    assert "Authorization" not in wrong.text, "that is for programs"
     assert form(web, token="<b>", next='"><script>').status == 401
     assert "<script>" not in form(web, token="<b>", next='"><script>').text
 

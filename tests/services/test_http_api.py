@@ -20,7 +20,10 @@ from services.reading.reads import view_names
 from tests.conftest import running_nats, temporary_data, temporary_database
 from tests.services.web import PATIENCE_S, Stream, Web, serving
 
-MEETS = {f"services.{name}" for name in ("errors", "gateway.denials", "gateway.live", "points", "reads")}
+MEETS = {
+    f"services.{name}"
+    for name in ("errors", "gateway.denials", "gateway.live", "reading.points", "reading.reads")
+}
 
 
 @pytest.fixture(scope="module")

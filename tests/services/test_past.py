@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from threading import Event, Semaphore
 from typing import Any
 
@@ -19,8 +20,9 @@ from services.config import Doors
 from services.doors.questions import QuestionDoor, Threads, TooManyQuestions, encode_rows
 from services.doors.reports import gather
 from services.embedded import EmbeddedPostgres
+from services.gateway.pages import question
 from services.log.event_log import EventLog
-from services.reading.past import MAX_LOOKS, Past, Then, TooManyLooks
+from services.reading.past import MAX_LOOKS, Moment, Past, Then, TooManyLooks
 from services.reading.reads import view_names
 from services.reading.travel import DATED
 from tests.conftest import running_nats, temporary_data, temporary_database
@@ -193,6 +195,11 @@ def test_pages_of_one_list_are_of_one_moment_even_where_time_matters(web: Web) -
     rest = web.get(f"/api/{web.project}/plans?limit=2&min_position={last}&cursor={first['next']}").json
     plans = [row["plan"] for row in first["result"] + rest["result"]]
     assert (len(plans), len({*plans}), rest["position"]) == (3, 3, last)
+    asked = {"as_of": "0s ago"}
+    first, moment = question("p", "stale_documentation", asked), Moment(7, datetime.now(UTC))
+    then = question("p", "stale_documentation", {**asked, "cursor": first.after(moment, 2)})
+    assert then.cursor is not None
+    assert then.cursor.moment == moment
     for library in ("a", "b", "c"):
         last = web.post("docs.cache", {"library": library, "content": "x", "days": 1e-9}).json["position"]
     url = f"/api/{web.project}/stale_documentation?limit=2&as_of=0s+ago"

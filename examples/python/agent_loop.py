@@ -33,6 +33,7 @@ async def look_up(question: str) -> str:
 async def think(task: coord.Task, model: Model) -> str:
     """Let the model work on the task with its tools."""
     known = [*task.context.done, f"Next: {task.context.next_step}"] if task.brief.handoff else []
+    known += [f"Tried before: {past.approach}: {past.why}. {past.lesson}" for past in task.failures]
     messages: list[Message] = [
         {"role": "system", "content": "\n".join(["You are careful.", *known])},
         {"role": "user", "content": f"{task.title}\n{task.description}"},

@@ -5,7 +5,7 @@ reckoned when somebody looks: only that a faded memory was archived is an event,
 about. The ledger knows the current memories alone, and what they may become is decided from that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from heapq import nsmallest
 from math import log2
@@ -245,7 +245,19 @@ def _store(ledger: "Ledger", command: StoreMemory, context: Context) -> tuple[Ev
         supersedes=superseded,
     )
     replaced = (MemorySuperseded(memory=name, by=stored.memory) for name in superseded)
-    return (stored, *replaced, *_make_room(ledger, superseded, context.at))
+    return (stored, *replaced, *_shared_on(ledger, stored), *_make_room(ledger, superseded, context.at))
+
+
+def _shared_on(ledger: "Ledger", stored: MemoryStored) -> Iterator[MemoryShared]:
+    """Whoever had a memory has the one in its place; but not one that stands for several."""
+    if len(stored.supersedes) != 1:
+        return
+    old = ledger.memories[stored.supersedes[0]]
+    for kind, name in sorted(old.shared | {("agent", old.agent)}):
+        if kind == "project" and stored.visibility != "shared":
+            yield MemoryShared(memory=stored.memory, to_project=name)
+        elif kind == "agent" and stored.visibility == "private" and name != stored.agent:
+            yield MemoryShared(memory=stored.memory, to_agent=name)
 
 
 def _make_room(ledger: "Ledger", leaving: Sequence[str], now: datetime) -> tuple[Event, ...]:

@@ -48,6 +48,23 @@ def test_a_memory_keeps_what_was_said_of_it() -> None:
     )  # fmt: skip
 
 
+def test_a_newer_fact_is_shared_with_those_who_had_the_older_one() -> None:
+    scenario = given()
+    old = stored(scenario, visibility="private")
+    scenario.when("a1", ShareMemory(memory=old, to_agent="a2"))
+    scenario.when("a1", ShareMemory(memory=old, to_project="other"))
+    newer = stored(scenario, actor="a2", visibility="private", supersedes=(old,))
+    assert scenario.events[2:] == (
+        MemoryShared(memory=newer, to_agent="a1"),
+        MemoryShared(memory=newer, to_project="other"),
+    )
+    scenario.when("a1", ArchiveMemories(memories=(newer,))).then_kinds(MemoriesArchived)
+    both = stored(scenario), stored(scenario, visibility="shared")
+    scenario.when("a1", ShareMemory(memory=both[0], to_project="other"))
+    scenario.when("a1", StoreMemory(text="y", supersedes=both))
+    scenario.then_kinds(MemoryStored, MemorySuperseded, MemorySuperseded)
+
+
 def test_a_newer_fact_takes_the_place_of_older_ones_once() -> None:
     scenario = given()
     one, other = stored(scenario), stored(scenario)

@@ -163,6 +163,8 @@ def test_other_projects_find_what_is_shared_with_them(memories: Memories) -> Non
     shared = memories.recall(other, text="freeze in zzyzx weather", by="meaning", least=0.2)
     assert {(hit["id"], hit["project"]) for hit in shared} == {(everybody, home), (chosen, home)}
     assert set(memories.ids(other, text="zzyzx", by="text")) == {everybody, chosen}
+    newer = memories.store("Ponds freeze in zzyzx weather", supersedes=[chosen])
+    assert set(memories.ids(other, text="zzyzx", by="text")) == {everybody, newer}
 
 
 def test_a_fork_has_once_what_its_origin_shares_with_all(memories: Memories) -> None:

@@ -124,7 +124,7 @@ async def _examine_running(doors: Doors) -> list[Check]:
         found = await health.check(doors.database_url, link)
     finally:
         await link.close()
-    return [*postgres, *nats, *_parts(found), *_services(found), *_lags(found)]
+    return [*postgres, *nats, *_room(found), *_parts(found), *_services(found), *_lags(found)]
 
 
 async def _or_failed(name: str, examining: Awaitable[list[Check]]) -> list[Check]:
@@ -203,6 +203,13 @@ async def _examine_nats(link: Link) -> list[Check]:
         found = f"{STREAM} takes {info.config.subjects}"
         return [*checks, _failed("stream", found, f"set its subjects to {SUBJECTS}")]
     return [*checks, _ok("stream", f"{STREAM}, {info.state.messages} events")]
+
+
+def _room(found: Health) -> Iterator[Check]:
+    """Whether Postgres, on whatever host, has room to write to; it answers all the same when it has none."""
+    if found.standing is not None and found.standing.full:
+        remedy = "free some space on the disk of Postgres, or enlarge it; work then goes on by itself"
+        yield _failed("room", f"Postgres has none, so commands are refused: {found.standing.full}", remedy)
 
 
 def _parts(found: Health) -> Iterator[Check]:

@@ -98,6 +98,7 @@ def test_full_disks_stop_what_needs_them_and_all_goes_on_when_there_is_room(
             lambda: "no room" in down_parts(system).get("postgres", ""),
             "readiness says that Postgres is full",
         )
+        assert "room" in {check["name"] for check in json.loads(system.run("doctor", "--json", code=1))}
         whole.free()
         acknowledged.append(ask(system, len(acknowledged), patience_s=WAIT_S))
         eventually(lambda: down_parts(system) == {}, "everything goes on")

@@ -4,7 +4,8 @@ The library's own stops reading, or connects anew for ever, after one message wh
 is no UTF-8 or holds a vertical tab, or whose headers are none: the server lets such messages through, so
 anybody who may send one could make a service deaf. Here such a message is dropped and told of. A request that
 the server denies fails at once, where the library lets it time out; and a handshake that fails, because a
-certificate is not trusted, ends one attempt to connect, where the library waits for ever.
+certificate is not trusted, ends one attempt to connect, where the library waits for ever. An address with
+`tls://` is never spoken to in plain text, whatever a server, or somebody in its place, says of itself.
 """
 
 import asyncio
@@ -37,6 +38,16 @@ class Wire(TcpTransport):
                 self._io_writer.transport.abort()
             self._io_reader = self._io_writer = None
             raise
+
+    async def wait_closed(self) -> None:
+        """As ever; who is cancelled while it waits, as an attempt is by a close, ends no wait but its own."""
+        closed = super().wait_closed()  # type: ignore[no-untyped-call]  # the library's own has no types
+        await asyncio.shield(closed)
+
+
+class NoTls(Error):
+    def __str__(self) -> str:
+        return "the server offers no TLS, which an address with tls:// asks for"
 
 
 class UnreadableMessage(Error):
@@ -83,6 +94,15 @@ class ForgivingClient(Client):
         s.last_attempt = monotonic()
         self._transport = Wire()  # type: ignore[no-untyped-call]  # the library's own has no types
         await self._transport.connect(s.uri, DEFAULT_BUFFER_SIZE, self.options["connect_timeout"])
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """Before anything is sent; what a server only offers, `tls://` asks for."""
+        server = self._current_server
+        if initial_connection and server is not None and server.uri.scheme == "tls":
+            if not (info.get("tls_required") or info.get("tls_available")):
+                raise NoTls
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
 
     async def _process_err(self, err_msg: str) -> None:
         if turned_away(err_msg):

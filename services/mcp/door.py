@@ -47,7 +47,7 @@ class McpDoor:
         self._opening = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises what Entry.admit does, BadName or Forbidden, before anything is sent."""
+        """Raises what Entry.admit does, TooManyAtOnce, BadName or Forbidden, before anything is sent."""
         headers = Headers(scope=scope)
         holder = self._entry.admit(headers)
         if holder.role not in ROLES:
@@ -56,7 +56,8 @@ class McpDoor:
         persona = headers.get(PERSONA_HEADER, DEFAULT_PERSONA)
         check_name("persona", persona)
         hosting = await self._opened()
-        await hosting.serve(holder, project, persona, scope, receive, send)
+        with self._entry.under_way(holder):
+            await hosting.serve(holder, project, persona, scope, receive, send)
 
     async def close(self) -> None:
         """End every session in order."""

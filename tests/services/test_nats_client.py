@@ -6,6 +6,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from services.bus.connection import connect
+from services.errors import Unavailable
 from services.prove.fuzz_wire import Wire, frame
 
 UNREADABLE = [
@@ -35,6 +36,12 @@ def test_a_message_is_split_where_the_server_splits_it(
 ) -> None:
     first, second = heard(nats_url, frames + frame(b"heard", b"", None, b"good"), count=2)
     assert (first[:2], second[2]) == (address, b"good")
+
+
+def test_an_address_that_asks_for_tls_is_never_spoken_to_without(nats_url: str) -> None:
+    address = nats_url.rpartition("@")[2].removeprefix("nats://").partition("?")[0]
+    with pytest.raises(Unavailable):
+        asyncio.run(connect(f"tls://{address}", "test"))
 
 
 def heard(nats_url: str, frames: bytes, count: int = 1) -> list[tuple[str, str, bytes]]:

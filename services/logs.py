@@ -24,10 +24,14 @@ FIELDS = ("project", "actor", "command", "command_id", "trace_id", "code", "task
 """What a line may say beside its message, in this order."""
 
 MAX_MESSAGE_CHARS = 4_000
+MAX_TRACEBACK_CHARS = 16_000
 MAX_LIKE_LINES = 20
 LIKE_WINDOW_S = 60.0
 MAX_KINDS = 1_000
 """How many kinds of line are told apart; further ones count as one."""
+
+MAX_KIND_CHARS = 200
+"""How much of its text tells a kind."""
 
 OURS = ("services", "coord")
 """The loggers that a level below `info` is for: of libraries nobody wants to know so much."""
@@ -91,7 +95,7 @@ class Sparing(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if not logging.INFO <= record.levelno < logging.CRITICAL:
             return True
-        kind = (record.name, str(record.msg))
+        kind = (record.name, str(record.msg)[:MAX_KIND_CHARS])
         if kind not in self._windows and len(self._windows) >= MAX_KINDS:
             kind = ("", "")
         window = self._windows.setdefault(kind, _Window(record.created))
@@ -122,6 +126,14 @@ def fields_of(record: logging.LogRecord) -> dict[str, str]:
     return {name: discreet(str(value)) for name, value in given if value is not None}
 
 
+def traceback_of(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    """The beginning and the end of the traceback; empty if the line has none."""
+    if not record.exc_info:
+        return ""
+    text, half = discreet(formatter.formatException(record.exc_info)), MAX_TRACEBACK_CHARS // 2
+    return text if len(text) <= MAX_TRACEBACK_CHARS else f"{text[:half]}\n…\n{text[-half:]}"
+
+
 def discreet(text: str) -> str:
     """The text without what looks like a secret."""
     for pattern, shown in _SECRETS:
@@ -138,7 +150,8 @@ class LineFormatter(logging.Formatter):
         told = " ".join(f"{name}={value}" for name, value in fields_of(record).items())
         text = _CONTROL.sub(" ", f"{text_of(record)} [{told}]" if told else text_of(record))
         line = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d} {level}{text}"
-        return f"{line}\n{discreet(self.formatException(record.exc_info))}" if record.exc_info else line
+        traceback = traceback_of(self, record)
+        return f"{line}\n{traceback}" if traceback else line
 
 
 class JsonFormatter(logging.Formatter):
@@ -157,8 +170,8 @@ class JsonFormatter(logging.Formatter):
             "message": text_of(record),
             **fields_of(record),
         }
-        if record.exc_info:
-            entry["traceback"] = discreet(self.formatException(record.exc_info))
+        if traceback := traceback_of(self, record):
+            entry["traceback"] = traceback
         return msgspec.json.encode(entry).decode()
 
 

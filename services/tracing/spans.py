@@ -27,6 +27,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from services.logs import discreet
 from services.tracing.origins import Origin
 
 MAX_QUEUE_SPANS = 8_192
@@ -34,6 +35,7 @@ EXPORT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 2.0
 """How long a process that ends waits for its last spans to be taken."""
 
+MAX_STATUS_CHARS = 1_000
 MAX_SPANS_A_BATCH = 64
 MAX_AGE_S = 600.0
 """Events older than this are folded or published because something is made anew: no trace waits for that."""
@@ -139,7 +141,9 @@ class BatchSpans(Struct, frozen=True):
             span.set_attributes({**attributes})
             if error is not None:
                 span.set_attribute("error.type", getattr(error, "code", type(error).__name__))
-                span.set_status(StatusCode.ERROR, str(error) or type(error).__name__)
+                span.set_status(
+                    StatusCode.ERROR, discreet(str(error))[:MAX_STATUS_CHARS] or type(error).__name__
+                )
             span.end(now_ns)
 
 

@@ -116,6 +116,8 @@ def test_whatever_is_said_the_log_stays_small() -> None:
     assert len(written(logs.LINES, code)) < logs.MAX_KINDS + 2 * logs.MAX_LIKE_LINES
     (line,) = written(logs.LINES, "logging.error('%s', 'x' * 100_000)")
     assert len(line) < 2 * logs.MAX_MESSAGE_CHARS
+    fault = "try: raise ValueError('x' * 100_000)\nexcept ValueError: logging.exception('failed')"
+    assert len("".join(written(logs.LINES, fault))) < 2 * logs.MAX_TRACEBACK_CHARS
 
 
 def test_what_ends_a_process_is_always_written() -> None:

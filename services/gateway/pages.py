@@ -188,7 +188,7 @@ def _read_cursor(text: str) -> Cursor:
     try:
         content = urlsafe_b64decode(text + "=" * (-len(text) % 4))
         cursor = msgspec.json.decode(content, type=Cursor)
-    except (Base64Error, msgspec.DecodeError, UnicodeError, ValueError) as error:
+    except (Base64Error, msgspec.DecodeError, RecursionError, UnicodeError, ValueError) as error:
         raise BadCursor from error
     if not (0 <= cursor.position < 2**63 and 0 <= cursor.done < 2**63):
         raise BadCursor

@@ -1,6 +1,7 @@
 """The HTTP API on real services: commands, lists at any point, pages, streams, and what is refused how."""
 
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -156,7 +157,9 @@ def test_pages_of_a_list_are_all_of_one_moment(web: Web) -> None:
     cursor = (web.get(path)).json["next"]
     elsewhere = web.get(f"/api/{web.project}/agents?cursor={cursor}")
     assert (elsewhere.status, elsewhere.code) == (404, "bad_cursor")
-    assert (web.get(f"{path}&cursor=%00nonsense")).code == "bad_cursor"
+    deep = urlsafe_b64encode(b"[" * 6_000).decode()
+    for nonsense in ("%00nonsense", deep):
+        assert (web.get(f"{path}&cursor={nonsense}")).code == "bad_cursor"
 
     events, after = [], ""
     while rows := (page := web.get(f"/api/{web.project}/events?limit=3{after}")).json["result"]:

@@ -102,6 +102,7 @@ class Board(App[None]):
         self._put_texts: dict[str, Text] = {}
         self._wanted = False
         self._failed = False
+        self._late = False
         self._loading: Worker[None] | None = None
 
     def compose(self) -> ComposeResult:
@@ -121,7 +122,7 @@ class Board(App[None]):
 
     def on_mount(self) -> None:
         self.lines.focus()
-        self.set_interval(TICK_S, self.show)
+        self.set_interval(TICK_S, self._tick)
         self.run_worker(self._follow())
 
     def on_unmount(self) -> None:
@@ -163,7 +164,8 @@ class Board(App[None]):
 
     def leave(self) -> None:
         """Before another list or page is shown: remember where this one stands."""
-        self._places[self._key()] = self.lines.place
+        if self._arriving is None:
+            self._places[self._key()] = self.lines.place
 
     def arrive(self) -> None:
         """Show what is wanted now, where it stood before."""
@@ -234,12 +236,19 @@ class Board(App[None]):
             if key == self._key():
                 self._take(found)
 
+    def _tick(self) -> None:
+        """What time changes; a list that is long in coming takes the rows of the one before away."""
+        self.show()
+        late, self._late = self._late, self._arriving is not None
+        if late and self._late:
+            self._show_unread()
+
     def _show_unread(self) -> None:
-        """No rows, rather than those of another list, below a heading whose own could not be read."""
+        """No rows, rather than those of another list, below a heading whose own were not read."""
         if self.lines.is_attached and self._listing() is None:
-            nothing = Listing(rows=(), draw=top_pages.draw, key=id, nothing="This could not be read yet.")
+            told = "This could not be read yet." if self._failed else "Reading …"
             self.view_listed = ""
-            self.lines.show(nothing, Place())
+            self.lines.show(Listing(rows=(), draw=top_pages.draw, key=id, nothing=told), Place())
 
     def _key(self) -> object:
         """Tells what is shown from what else could be."""

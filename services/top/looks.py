@@ -17,10 +17,11 @@ from projections.handoffs import HANDOFFS
 from projections.queue import QUEUE
 from projections.views import MAX_ROWS
 from projections.words import words
+from services.console.sight import Still
 from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.log.history import History
-from services.projector.tables import Connection, connected
+from services.projector.tables import connected
 from services.reading.listing import query
 from services.reading.reads import Item, Reads
 from services.reading.travel import Travel
@@ -83,19 +84,16 @@ class Now:
 class Then:
     """A project right after an event of its past."""
 
-    def __init__(self, travel: Travel, connection: Connection, project: str, moment: Moment) -> None:
+    def __init__(self, travel: Still, project: str, moment: Moment) -> None:
         self.moment = moment
         self._travel = travel
-        self._connection = connection
         self._project = project
 
     def read(self, view: str, **params: Any) -> list[Item]:
         return self._travel.view(self._project, view, self.moment.position, params)
 
     def counts(self) -> Counts:
-        with self._connection.transaction():
-            self._connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return {kind: self._count(projection) for kind, projection in _COUNTED.items()}
+        return {kind: self._count(projection) for kind, projection in _COUNTED.items()}
 
     def factor(self) -> Item:
         until = self.moment.at
@@ -108,22 +106,23 @@ class Then:
 
     def _count(self, projection: Projection[Any]) -> dict[str, int]:
         """Counted where the rows are kept, but for those that changed since: they are counted one by one."""
-        point = self._travel.point(projection, self._project, self.moment.position)
-        changed = self._travel.changed(point)
-        counts = Counter(row.status for row in changed.values())
+        travel = self._travel
+        point = travel.point(projection, self._project, self.moment.position)
+        before, after = travel.changes(point)
+        counts = Counter(row.status for row in after.values())
         if point.source is not None:
-            kept = query(self._connection, projection, "counts", {"project": self._project}, point.source)
-            before = point.table.load(self._connection, changed.keys(), point.by_key)
+            kept = query(travel.connection, projection, "counts", {"project": self._project}, point.source)
             counts.update({row["status"]: row["count"] for row in kept})
-            counts.subtract(row.status for row in before.values())
+        counts.subtract(row.status for row in before.values())
         return {status: count for status, count in counts.items() if count}
 
 
 @contextmanager
 def past(log: EventLog, codec: Codec, project: str, moment: Moment) -> Iterator[Then]:
     """A look at a moment of the past, as long as it is needed."""
-    with connected(log.url) as connection:
-        yield Then(Travel(log, codec, connection), connection, project, moment)
+    with connected(log.url) as connection, connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield Then(Still(log, codec, connection), project, moment)
 
 
 @contextmanager

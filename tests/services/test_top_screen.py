@@ -292,6 +292,24 @@ def test_servers_that_go_away_are_named_and_their_return_noticed(stage: Stage) -
     asyncio.run(lose())
 
 
+def test_no_other_rows_stand_in_for_those_that_are_long_in_coming(stage: Stage) -> None:
+    found = "SELECT schemaname, tablename FROM pg_tables WHERE tablename LIKE 'activity%' ORDER BY tablename"
+
+    async def wait() -> None:
+        async with screen(lambda: stage.url, TASKS, size=(160, 30)) as top:
+            await top.shows("Write the chapter")
+            with psycopg.connect(stage.url) as connection:
+                row = connection.execute(found).fetchone()
+                assert row is not None
+                connection.execute(SQL("LOCK TABLE {}").format(Identifier(*row)))
+                await top.press("4")
+                await top.shows("what happened", "Reading …")
+                assert "Write the chapter" not in top.text
+            await top.shows("a1 claimed write")
+
+    asyncio.run(wait())
+
+
 @pytest.mark.parametrize("size", [(80, 24), (160, 50), (40, 12)])
 def test_it_fits_on_any_screen_and_needs_no_colours(
     stage: Stage, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch

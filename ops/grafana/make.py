@@ -185,8 +185,11 @@ LOG = Board(
         Graph("Postgres: connections", "By state, and how many there may be.", "short",
               [("coordctl_postgres_connections", "{{state}}"),
                ("coordctl_postgres_connections_limit", "limit")]),
-        Graph("Postgres: work", "Transactions in a second, and log written.", "short",
+        Graph("Postgres: work", "Transactions in a second.", "ops",
               [(rate("coordctl_postgres_transactions_total", "outcome"), "{{outcome}}")]),
+        Graph("Postgres: written", "Write-ahead log, and what did not fit into memory.", "Bps",
+              [(rate("coordctl_postgres_wal_bytes_total", ""), "log"),
+               (rate("coordctl_postgres_temporary_bytes_total", ""), "temporary")]),
         Graph("Postgres: sizes", "Of log and read models.", "bytes",
               [("coordctl_postgres_size_bytes", "{{of}}")]),
         Graph("Postgres: found in memory", "Share of the blocks that were looked for.", "percentunit",
@@ -202,6 +205,9 @@ LOG = Board(
         Graph("Stream", "Size, and what JetStream has on disk in all.", "bytes",
               [("coordctl_stream_bytes", "stream"),
                ("coordctl_jetstream_storage_bytes", "{{server}}")]),
+        Graph("JetStream: used", "Share of what a server may keep on disk.", "percentunit",
+              [("coordctl_jetstream_storage_bytes / coordctl_jetstream_storage_limit_bytes",
+                "{{server}}")]),
     ],
 )  # fmt: skip
 

@@ -22,6 +22,7 @@ RULES = ROOT / "ops" / "prometheus"
 RUNBOOKS = ROOT / "ops" / "runbooks"
 GRAFANA = ROOT / "ops" / "grafana"
 PAGE = ROOT / "docs" / "monitoring.md"
+DASHBOARD = re.compile(r'dashboard "([^"]+)"')
 CASES = sorted(f"tests/{path.name}" for path in (RULES / "tests").glob("*.yml"))
 TIMEOUT_S = 120
 PLACEHOLDERS = {"PRIORITY": "5"}
@@ -87,6 +88,14 @@ def test_what_a_runbook_tells_to_type_exists(page: Path) -> None:
             command = inner
         given = [PLACEHOLDERS.get(word, word) for word in words]
         command.make_context(command.name, given, parent=context)  # raises what it is not content with
+
+
+def test_a_dashboard_that_a_runbook_names_is_there() -> None:
+    boards = [json.loads(path.read_text()) for path in (GRAFANA / "dashboards").glob("*.json")]
+    titles = {board["title"].partition(": ")[2] for board in boards}
+    named = {name for page in RUNBOOKS.iterdir() for name in DASHBOARD.findall(page.read_text())}
+    assert named
+    assert {name.lower() for name in named} <= titles
 
 
 def test_no_metric_has_a_label_that_grows_with_the_work() -> None:

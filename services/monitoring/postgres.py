@@ -38,7 +38,7 @@ WHERE n.nspname = 'coord' AND c.relkind = 'r' GROUP BY 1
 _WAL = "SELECT wal_bytes FROM pg_stat_wal"
 _REPLICAS = f"""
 SELECT coalesce(nullif(application_name, ''), 'unnamed') AS replica,
-    max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)) AS bytes
+    max(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)) AS bytes, count(*) AS count
 FROM pg_stat_replication WHERE replay_lsn IS NOT NULL AND NOT pg_is_in_recovery()
 GROUP BY 1 ORDER BY 1 LIMIT {MAX_REPLICAS}
 """
@@ -92,8 +92,9 @@ def _sizes(connection: Connection, database_bytes: int) -> Iterator[Metric]:
 
 
 def _replication(connection: Connection) -> Iterator[Metric]:
-    found = [(row["replica"], row["bytes"]) for row in rows(connection, _REPLICAS)]
-    yield _gauge("replicas", "Replicas that are connected.", value=len(found))
+    named = rows(connection, _REPLICAS)
+    found = [(row["replica"], row["bytes"]) for row in named]
+    yield _gauge("replicas", "Replicas that are connected.", value=sum(row["count"] for row in named))
     if found:
         about = "How much of the write-ahead log a replica has not replayed yet."
         yield _gauge("replica_lag_bytes", about, "replica", found)

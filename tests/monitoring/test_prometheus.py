@@ -161,14 +161,15 @@ def test_every_alert_fires_on_its_fault(running: Running) -> None:
             "Faults", "PostgresConnections", "PostgresBlocked", "PostgresReplicaBehind",
         )  # fmt: skip
     site.nats.nodes["server-1"].kill()  # the others are sure of it after a while
+    site.replica.stop()
     with hidden(site, "retros"):
-        hold_up(site)
         cut_off(site)
         expect(
-            "CommandsSlow", "CommitsSlow", "CommitsFail", "ReplaySlow", "HttpErrors", "FiguresMissing",
+            "CommitsFail", "HttpErrors", "FiguresMissing", "PostgresReplicaLost",
             meanwhile=lambda: site.get(f"/api/{story.PROJECT}/retros", status=503),
         )  # fmt: skip
-    expect("WriterBusy", meanwhile=lambda: flood(site))
+    hold_up(site)
+    expect("CommandsSlow", "CommitsSlow", "ReplaySlow", "WriterBusy", meanwhile=lambda: flood(site))
     with usurped(site):
         expect("ShardsUndecided")
     with unread(site):

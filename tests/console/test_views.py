@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -191,7 +192,7 @@ def test_a_detail_tells_its_story_its_raw_events_and_why(novel: Web, open_tab: O
     assert (raw["event"], raw["data"]["error"]) == ("task.failed", "Tomas would not say why")
     expect(detail.get_by_role("heading", name="Why it happened")).to_be_visible()
     detail.get_by_role("button", name="Close").click()
-    assert "detail=" not in tab.page.url
+    expect(tab.page).not_to_have_url(re.compile("detail="))
 
 
 # Live

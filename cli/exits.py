@@ -27,7 +27,8 @@ MEANINGS: Mapping[int, str] = {
 }
 
 _USAGE_CODES = {
-    "bad_input", "bad_name", "bad_point", "bad_sql", "payload_too_large", "invalid_config", "unknown_verb",
+    "answer_too_large", "bad_input", "bad_name", "bad_point", "bad_sql", "payload_too_large",
+    "invalid_config", "unknown_verb",
 }  # fmt: skip
 _NOT_FOUND_CODES = {"not_found", "point_not_reached"}
 _UNAVAILABLE_CODES = {"not_running", "log_missing", "no_read_models", "state_unreadable"}

@@ -36,6 +36,9 @@ from domain.tasks.events import (
 Recall = Callable[[int], Event]
 Result = dict[str, Any]
 
+LEFT_OUT = "left_out"
+"""The mark of a lease without what can be long."""
+
 _BRIEF_FIELDS = (
     "title",
     "description",
@@ -47,6 +50,8 @@ _BRIEF_FIELDS = (
     "links",
     "input",
 )
+
+_LIGHT: Result = {"description": "", "depends_on": (), "links": (), "input": None}
 
 
 def recalled(events: Sequence[Event]) -> list[int]:
@@ -100,6 +105,24 @@ def result(events: Sequence[Event], recall: Recall) -> Result:
             return {"project": restored.project, "sequence": restored.sequence}
         case _:
             assert_never(first)
+
+
+def lightened(told: Result, size: Callable[[Any], int], most: int) -> Result:
+    """A claim's answer of no more than `most`, by a measure of sizes; any other answer as it is.
+
+    Of the largest tasks it leaves out what they are about, and marks them. Every lease is there: one that its
+    holder does not hear of helps nobody.
+    """
+    if "tasks" not in told or not isinstance(told["tasks"], list):
+        return told
+    sizes = {place: size(lease) for place, lease in enumerate(told["tasks"])}
+    leases, total = list(told["tasks"]), sum(sizes.values())
+    for place in sorted(sizes, key=lambda place: -sizes[place]):
+        if total <= most:
+            break
+        leases[place] = leases[place] | _LIGHT | {LEFT_OUT: True}
+        total += size(leases[place]) - sizes[place]
+    return {**told, "tasks": leases}
 
 
 def result_unchanged(ledger: Ledger, command: Command, actor: str) -> tuple[Result, tuple[Event, ...]]:

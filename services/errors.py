@@ -31,6 +31,11 @@ class PayloadTooLarge(CoordError):
     says = "The request has {size} bytes; the limit is {limit}. Put large data elsewhere and link to it."
 
 
+class AnswerTooLarge(CoordError):
+    code = "answer_too_large"
+    says = "The answer has {size} bytes; the limit is {limit}. Ask for fewer at once, by `limit` or `count`."
+
+
 class NotPermitted(CoordError):
     code = "not_permitted"
     says = (

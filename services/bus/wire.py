@@ -10,11 +10,15 @@ from msgspec import Struct
 from domain.catalog import COMMANDS
 from domain.errors import CoordError
 from domain.messages import SYSTEM_PROJECT, Command
+from domain.results import lightened
 from services.errors import BadInput, BadName, PayloadTooLarge, UnknownVerb
 
 COMMAND_SUBJECTS = "coord.*.cmd.*.*.*"
 VIEW_SUBJECTS = "coord.*.get.*"
 MAX_PAYLOAD_BYTES = 256 * 1024
+MAX_RESULT_BYTES = 900 * 1024
+"""Of a command's answer; NATS servers let 1 MiB through, unless they are told otherwise."""
+
 MAX_NESTING_LEVELS = 64
 
 COMMAND_ID_HEADER = "Nats-Msg-Id"
@@ -134,7 +138,11 @@ def encode_reply(reply: Reply) -> bytes:
 
 
 def encode_result(result: dict[str, Any]) -> msgspec.Raw:
-    return msgspec.Raw(_ENCODER.encode(result))
+    """The result; of tasks that are too long to be sent together, the longest without what they are about."""
+    told = _ENCODER.encode(result)
+    if len(told) > MAX_RESULT_BYTES:
+        told = _ENCODER.encode(lightened(result, lambda part: len(_ENCODER.encode(part)), MAX_RESULT_BYTES))
+    return msgspec.Raw(told)
 
 
 def encode_error(error: CoordError) -> bytes:

@@ -29,6 +29,7 @@ from services.bus.wire import (
     parse_subject,
     parse_trace,
 )
+from services.errors import AnswerTooLarge
 from services.metrics import WriterMetrics
 from services.writer.requests import Request, Taker
 from services.writer.shards import check_shard, shard_of
@@ -164,7 +165,9 @@ class Outbox:
         self._sender: asyncio.Task[None] | None = None
 
     def send(self, subject: str, payload: bytes) -> None:
-        """Bounded by the requests taken: each has one answer."""
+        """Bounded by the requests taken: each has one answer. One that is too large is told of instead."""
+        if len(payload) > (most := self._nats.max_payload):
+            payload = encode_error(AnswerTooLarge(size=len(payload), limit=most))
         self._waiting.append((subject, payload))
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send_all())

@@ -19,7 +19,7 @@ from nats.aio.subscription import Subscription
 
 from domain.errors import CoordError
 from services.bus.wire import check_json, encode_error, may_answer
-from services.errors import RETRY_AFTER_S, BadInput, InternalError
+from services.errors import RETRY_AFTER_S, AnswerTooLarge, BadInput, InternalError
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class QuestionDoor(ABC):
     async def _answer(self, message: Msg) -> None:
         began = perf_counter()
         try:
-            reply, outcome = await self.answer(message), "ok"
+            reply, outcome = check_size(self._nats, await self.answer(message)), "ok"
         except CoordError as error:
             reply, outcome = encode_error(error), error.code
         except Exception as fault:
@@ -114,6 +114,13 @@ class Threads:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
         finally:
             self._waiting -= 1
+
+
+def check_size(nats: Client, reply: bytes) -> bytes:
+    """The reply. Raises AnswerTooLarge if the server does not let it through."""
+    if len(reply) > nats.max_payload:
+        raise AnswerTooLarge(size=len(reply), limit=nats.max_payload)
+    return reply
 
 
 def read_params(what: str, payload: bytes) -> dict[str, Any]:

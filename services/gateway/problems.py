@@ -16,7 +16,7 @@ from domain.errors import CoordError
 MEDIA_TYPE = "application/problem+json"
 
 _CODES: Mapping[int, tuple[str, ...]] = {
-    400: ("bad_input", "bad_name", "bad_point", "bad_sql", "token_in_url"),
+    400: ("answer_too_large", "bad_input", "bad_name", "bad_point", "bad_sql", "token_in_url"),
     401: ("token_expired", "token_revoked", "unauthenticated"),
     403: ("cross_site", "foreign_reply_subject", "not_permitted"),
     404: (

@@ -21,6 +21,7 @@ _ANSWERED: tuple[type[CoordError], ...] = (
     errors.UnknownView,
     errors.BadName,
     errors.PayloadTooLarge,
+    errors.AnswerTooLarge,
     errors.Busy,
     errors.Unavailable,
     errors.InternalError,

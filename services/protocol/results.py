@@ -40,13 +40,18 @@ class Brief(Result, frozen=True, kw_only=True):
 
 
 class Lease(Brief, frozen=True, kw_only=True):
-    """A task that is held now, until `lease_until` unless it is renewed; `fence` goes with every report."""
+    """A task that is held now, until `lease_until` unless it is renewed; `fence` goes with every report.
+
+    With `left_out` its description, dependencies, links and input were too long to be sent with those of
+    the others: the view `queue` has them.
+    """
 
     task: str
     fence: int
     attempt: int
     lease_s: float
     lease_until: datetime
+    left_out: bool = False
 
 
 class Claimed(Result, frozen=True, kw_only=True):

@@ -80,6 +80,16 @@ def test_error_codes_and_names_are_found_as_they_are_written(memories: Memories)
     assert memories.ids(text="PGRST-117", by="text") == []
 
 
+def test_what_is_too_much_for_one_answer_is_refused_with_a_way_out(memories: Memories) -> None:
+    for number in range(12):
+        memories.store(f"The harbour {number} " + "floods at high tide " * 4_900)
+    asked = f"text=harbour&by=text&limit=12&min_position={memories.position}&wait_s=20"
+    answer = memories.web.get(f"/api/{memories.web.project}/recall?{asked}")
+    assert answer.status == 400
+    assert answer.code == "answer_too_large"
+    assert len(memories.recall(text="harbour", by="text", limit=3)) == 3
+
+
 def test_failures_are_found_with_their_lessons(memories: Memories) -> None:
     memories.store("The migration of the archive is planned for May")
     fields = {"feature": "Archive", "approach": "Migrate all at once", "why": "It locked the tables",

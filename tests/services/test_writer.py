@@ -179,6 +179,28 @@ def test_a_task_too_long_to_be_kept_in_memory_is_told_from_the_log(servers: Serv
     play(servers, scenario)
 
 
+def test_of_tasks_too_long_for_one_answer_every_lease_is_told(servers: Servers) -> None:
+    """A lease that its holder does not hear of would be lost to everybody until it runs out."""
+    sizes = {"small": 10, **{f"large-{number}": 200_000 for number in range(6)}}
+
+    async def scenario(log: EventLog, op: Caller) -> None:
+        await spawn(op, "a1")
+        for name, size in sizes.items():
+            await op.ask("task.enqueue", {"id": name, "title": name, "input": "x" * size})
+        async with Caller(servers[1], "main", "a1") as a1:
+            first = await a1.ask("task.claim", {"count": 10}, command_id="c1")
+            again = await a1.ask("task.claim", {"count": 10}, command_id="c1")
+        leases = {lease["task"]: lease for lease in first.result["tasks"]}
+        assert leases.keys() == sizes.keys()
+        assert leases["small"]["input"] == "x" * 10
+        left = [lease for lease in leases.values() if lease.get("left_out")]
+        assert 0 < len(left) < len(sizes) - 1
+        assert all(lease["input"] is None and lease["title"] == lease["task"] for lease in left)
+        assert again.result == first.result
+
+    play(servers, scenario)
+
+
 def test_whoever_accepts_a_handoff_gets_the_task_and_its_context(servers: Servers) -> None:
     async def scenario(log: EventLog, op: Caller) -> None:
         await spawn(op, "a1", "a2")

@@ -11,6 +11,13 @@ class ToldToStop(Exception):
     """Unwinds a service that was told to stop before it had begun to work."""
 
 
+def heed_cancellation() -> None:
+    """Raise CancelledError if the task is to end: a library's wait that ends in that very moment loses it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def either(stop: asyncio.Event, timeout_s: float) -> bool:
     """Wait for the event or the timeout; whether it was the event."""
     try:

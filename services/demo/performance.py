@@ -21,6 +21,7 @@ from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.supervisor import Supervisor
 from services.supervisor.child import Say
+from services.waiting import heed_cancellation
 
 LISTENER_TIMEOUT_S = 15.0
 LEAST_HANDOFFS = 2
@@ -81,6 +82,7 @@ async def perform(state: State, board: Board, pace: Pace) -> Outcome:
     fleet = Fleet(state.nats_door, board, pace)
     began = loop.time()
     async with board.listening(state.nats_door):
+        heed_cancellation()
         await fleet.perform()
         seconds = loop.time() - began
         proof = await asyncio.to_thread(prove, state.database_url, PROJECT, fleet.told)

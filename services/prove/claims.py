@@ -36,6 +36,7 @@ from services.prove.result import Done, Recovery, Result, Size
 from services.prove.script import Moment, Script
 from services.prove.site import Site, running_site
 from services.prove.tally import Tally, tally
+from services.waiting import heed_cancellation
 
 AROUND_S = 2.0
 """How long before and after a fault the throughput is measured."""
@@ -118,6 +119,7 @@ class _Run:
             Fleet(self._site.nats_url, self._folder, self._script, environ) as fleet,
         ):
             await operator.prepare()
+            heed_cancellation()
             reviving = asyncio.create_task(operator.run())
             self._began = time()
             try:
@@ -137,6 +139,7 @@ class _Run:
         moments = script.moments(faults, rounds)
         margin = max(2 * script.agents, script.tasks // 25)
         for moment, following in zip_longest(moments, moments[1:]):
+            heed_cancellation()
             fleet.allow(moment.completions + margin)
             await fleet.reach(moment.completions)
             fleet.allow(following.completions + margin if following else script.tasks)

@@ -22,6 +22,7 @@ from services.doors import reports
 from services.errors import Unavailable
 from services.health import standing
 from services.prove.site import Site, running_site
+from services.waiting import heed_cancellation
 
 PROJECT = "soak"
 FULL_AGENTS, PACED_AGENTS = 1_000, 200
@@ -75,6 +76,7 @@ async def soak(
     """The whole of it, on a system that is started for it and gone afterwards."""
     with running_site(program, environ, up=()) as site:
         async with Load(site.nats_url, PROJECT) as load:
+            heed_cancellation()
             note(f"finding full load: {FULL_AGENTS} agents, {FULL_S:.0f} s")
             full = await _full(load)
             note(f"full load is {full:.0f} commands/s; holding {share * full:.0f} for {minutes:g} minutes")

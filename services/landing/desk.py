@@ -196,7 +196,7 @@ class LandingDesk:
     def _then(self, project: str, params: LandingParams) -> tuple[Fleet, Own]:
         with self._measured(), self._travel() as travel:
             position = self._position(travel, project, params.as_of)
-            past = Past(travel, self._log, self._codec, position)
+            past = Past(travel, position)
             known = gathering.fleet(past, project)
             return known, gathering.own(past, project, params, known)
 

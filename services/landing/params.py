@@ -19,7 +19,6 @@ MAX_TOKENS = 100_000
 MAX_TASKS = 1_000
 
 Kind = Literal["session", "task", "action", "decision", "memory", "failure", "spike"]
-Point = Annotated[str, Meta(max_length=200)]
 Item = dict[str, Data]
 
 
@@ -36,14 +35,12 @@ class LandingParams(Page, frozen=True, kw_only=True):
     task: TaskId | None = None
     focus: Focus | None = None
     tokens: Annotated[int, Meta(ge=MIN_TOKENS, le=MAX_TOKENS)] = USUAL_TOKENS
-    as_of: Point | None = None
 
 
 class OfSessionParams(Page, frozen=True, kw_only=True):
     """Of one session; with `as_of`, as it was at that point."""
 
     session: Key
-    as_of: Point | None = None
 
 
 class Landing(Struct, frozen=True, kw_only=True):

@@ -78,7 +78,7 @@ class Travel:
             raise UnknownView(view=view, views=", ".join(sorted(DATED)))
         page = parse(view, params or {})
         if isinstance(page, FactorParams) and page.at is None:
-            page = replace(page, at=self._time_at(project, position))
+            page = replace(page, at=self.time_at(project, position))
         with self._snapshot():
             then = _Then(self, project, position)
             return COMPOSED[view].answer(then, page) if view in COMPOSED else then.listed(VIEWS[view], page)
@@ -166,7 +166,7 @@ class Travel:
             return {}
         return point.table.load(self._connection, keys, point.by_key)
 
-    def _time_at(self, project: str, position: int) -> datetime:
+    def time_at(self, project: str, position: int) -> datetime:
         """That of the event there, of whatever project; where there is none, of the project's last before."""
         rows = self._log.read(position - 1, 1, until=position) if position else []
         rows = rows or self._log.read_at(project, [self._log.sequence_at(project, position)])

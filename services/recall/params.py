@@ -41,7 +41,6 @@ class RecallParams(Page, frozen=True, kw_only=True):
     sure: bool = False
     least: Annotated[float, Meta(ge=0, le=1)] | None = None
     max_chars: Annotated[int, Meta(ge=1)] | None = None
-    as_of: Annotated[str, Meta(max_length=200)] | None = None
 
 
 class RecallHit(Struct, frozen=True, kw_only=True):

@@ -207,7 +207,7 @@ def _one(source: Source, project: str, kind: str, view: str, name: str | None) -
 
 def _persona(source: Source, project: str, agent: str | None, known: Fleet) -> str | None:
     """An agent's persona; None of one that was never spawned."""
-    if agent is None or agent in known.personas:
+    if agent is None or agent in known.personas or len(known.personas) < _LOOKED_THROUGH:
         return known.personas.get(agent or "")
     rows = source.read(project, {"agent": ("agents", {"entity": agent})})[2]["agent"]
     return rows[0]["persona"] if rows else None

@@ -110,7 +110,7 @@ def test_forks_and_restores_stand_without_checkpoints(
     projected(log, database_url, checkpoint_events)
     places = [(project, position) for project in ("main", "side") for position in range(log.head() + 1)]
     for cuts in (checkpoints(connection)[::2], checkpoints(connection)):
-        for project, position in Random(5).sample(places, 40):
+        for project, position in Random(5).sample(places, 20):
             ((rows, _),) = answers(log, connection, project, [position])
             assert rows == replay(log, CODEC, PROJECTIONS, project, position), (project, position)
         prune(connection, PROJECTIONS, [each.position for each in cuts])

@@ -33,7 +33,7 @@ from services.relay.relay import STREAM, SUBJECTS
 from services.roster import RECALL, SERVICES
 
 MIN_PYTHON = (3, 11)
-MIN_POSTGRES = 14
+MIN_POSTGRES = 17
 MIN_NATS = (2, 12)
 FREE_WARN_BYTES = 2 * 1024**3
 FREE_FAIL_BYTES = 256 * 1024**2

@@ -16,10 +16,9 @@ from msgspec import Struct
 from psycopg.sql import Composable
 
 from domain.catalog import EVENTS, upcast
-from domain.lineage import Segments
 from domain.messages import Recorded
 from projections.agents import AGENTS
-from projections.framework import Key, Projection
+from projections.framework import Projection
 from projections.handoffs import HANDOFFS
 from projections.queue import QUEUE
 from projections.words import words
@@ -29,8 +28,7 @@ from services.projector.tables import Connection, connected
 from services.reading.listing import query
 from services.reading.past import Measured
 from services.reading.reads import Item, NotYetVisible, Reads
-from services.reading.replay import Rows
-from services.reading.travel import Point, Travel
+from services.reading.still import Still
 
 Counts = Mapping[str, Mapping[str, int]]
 """Of `agents`, `tasks` and `handoffs`: how many have a status."""
@@ -135,52 +133,6 @@ class Desk:
         with self._measured(), connected(self._url) as connection, connection.transaction():
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield Still(self.log, self.codec, connection)
-
-
-class Still(Travel):
-    """Travel within one transaction: a page asks several things of one moment, and each is looked up once."""
-
-    def __init__(self, log: EventLog, codec: Codec, connection: Connection) -> None:
-        super().__init__(log, codec, connection)
-        self.connection = connection
-        self._points: dict[tuple[str, str, int], Point] = {}
-        self._tails: dict[tuple[str, Segments, int, int], list[Recorded]] = {}
-        self._changes: dict[str, tuple[Point, Rows, Rows]] = {}
-
-    def point(self, projection: Projection[Any], project: str, position: int) -> Point:
-        key = (projection.name, project, position)
-        if key not in self._points:
-            self._points[key] = super().point(projection, project, position)
-        return self._points[key]
-
-    def tail(self, project: str, segments: Segments, sequence: int, position: int) -> list[Recorded]:
-        key = (project, segments, sequence, position)
-        if key not in self._tails:
-            self._tails[key] = super().tail(project, segments, sequence, position)
-        return self._tails[key]
-
-    def changed(self, point: Point, keys: Collection[Key] | None = None) -> Rows:
-        return super().changed(point, keys) if keys is not None else self.changes(point)[1]
-
-    def changes(self, point: Point) -> tuple[Rows, Rows]:
-        """The rows that changed since the mark: as they were there, and as they are now."""
-        name = point.table.projection.name
-        known = self._changes.get(name)
-        if known is None or known[0] is not point:
-            self._before: Rows = {}
-            after = super().changed(point)
-            known = self._changes[name] = (point, self._before, after)
-        return known[1:]
-
-    def marked(self, point: Point, keys: Collection[Key]) -> Rows:
-        rows = super().marked(point, keys)
-        self._before = dict(rows)
-        return rows
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """All of it is one moment already."""
-        yield
 
 
 class Sight:

@@ -127,7 +127,7 @@ class Api:
             params = search(asked, _parameters(request))
             position, rows = await ask_landing(self._asker.client, project, view, params)
             return _paged(request, Page(position=position, result=rows))
-        threads = self._readers if asked.as_of is None else self._past_readers
+        threads = self._past_readers if asked.looks_back else self._readers
         page = await _in_thread(threads, self._lists.answer, asked)
         if view == PROJECTS_VIEW and EVERY not in holder.token.projects:
             rows = [row for row in page.result if holder.may_see(row["project"])]

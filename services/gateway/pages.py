@@ -72,6 +72,11 @@ class Question(Struct, frozen=True, kw_only=True):
     cursor: Cursor | None = None
 
     @property
+    def looks_back(self) -> bool:
+        """Whether it asks for the past, as later pages do: they tell of the first one's moment."""
+        return self.view in PAST_VIEWS and (self.as_of is not None or self.cursor is not None)
+
+    @property
     def list(self) -> str:
         """Tells this list from others: a cursor is good for its own alone."""
         told = msgspec.json.encode([self.project, self.view, self.as_of, sorted(self.params.items())])

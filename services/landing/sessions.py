@@ -48,8 +48,14 @@ def _entries(travel: Travel, project: str, position: int, session: Item) -> Iter
     def read(view: str, **params: Any) -> list[Item]:
         return travel.view(project, view, position, {"limit": MAX_ENTRIES, **params})
 
+    def meanwhile(**params: Any) -> list[Item]:
+        """What happened until the session ended, the latest of it: what came after must not crowd it out."""
+        ended = session["ended_sequence"]
+        until = position if ended is None else travel.position_at(project, ended)
+        return travel.view(project, "activity", until, {"limit": MAX_ENTRIES, **params})
+
     name = session["session"]
-    for row in _happened(read, session):
+    for row in _happened(read, meanwhile, session):
         kind: Kind = "session" if row["entity"] == name else "task"
         yield _entry(kind, row["at"], row["entity"], row["actor"], row["words"])
     for row in read("actions", session=name):
@@ -75,19 +81,17 @@ def _entries(travel: Travel, project: str, position: int, session: Item) -> Iter
             yield _entry("spike", row["concluded_at"], row["spike"], row["concluded_by"], words)
 
 
-def _happened(read: Callable[..., list[Item]], session: Item) -> Iterable[Item]:
+def _happened(
+    read: Callable[..., list[Item]], meanwhile: Callable[..., list[Item]], session: Item
+) -> Iterable[Item]:
     """What befell the session and what it delegated; its task, and what its agent did to tasks, meanwhile."""
-    name, first = session["session"], session["sequence"]
+    name = session["session"]
     tasks = [row["task"] for row in read("delegations", session=name, limit=MAX_TASKS)]
     found = {row["position"]: row for row in read("activity", entity=[name, *tasks])}
-    done = read("activity", actor=session["agent"])
-    meanwhile = [row for row in done if row["event"].startswith(_OF_TASKS)]
+    done = [row for row in meanwhile(actor=session["agent"]) if row["event"].startswith(_OF_TASKS)]
     if session["task"]:
-        meanwhile += read("activity", entity=[session["task"]])
-    for row in meanwhile:
-        if first <= row["sequence"] <= (session["ended_sequence"] or row["sequence"]):
-            found[row["position"]] = row
-    return found.values()
+        done += meanwhile(entity=[session["task"]])
+    return (found | {row["position"]: row for row in done if row["sequence"] >= session["sequence"]}).values()
 
 
 def _entry(kind: Kind, at: datetime, name: str, by: str, words: str) -> Entry:

@@ -166,6 +166,10 @@ class Travel:
             return {}
         return point.table.load(self._connection, keys, point.by_key)
 
+    def position_at(self, project: str, sequence: int) -> int:
+        """That of a project's event. Raises UnknownSequence."""
+        return self._log.at_sequence(project, sequence)
+
     def time_at(self, project: str, position: int) -> datetime:
         """That of the event there, of whatever project; where there is none, of the project's last before."""
         rows = self._log.read(position - 1, 1, until=position) if position else []

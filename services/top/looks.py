@@ -17,13 +17,13 @@ from projections.handoffs import HANDOFFS
 from projections.queue import QUEUE
 from projections.views import MAX_ROWS
 from projections.words import words
-from services.console.sight import Still
 from services.log.codec import Codec
 from services.log.event_log import EventLog
 from services.log.history import History
 from services.projector.tables import connected
 from services.reading.listing import query
 from services.reading.reads import Item, Reads
+from services.reading.still import Still
 from services.reading.travel import Travel
 
 FACTOR_DAYS = 90

@@ -21,8 +21,7 @@ from services.embedded import EmbeddedPostgres
 from services.gateway.denials import Unauthenticated
 from services.gateway.entry import Entry, Holder
 from services.gateway.tokens import FOLDER, Tokens
-from tests.conftest import running_nats, temporary_data, temporary_database
-from tests.services.web import Reply, Stream, Web, serving
+from tests.services.web import Reply, Stream, Web, alone
 
 ROOT = Path(__file__).parents[2]
 VIEWS = ("fleet", "queue", "handoffs", "timeline", "learned", "settings")
@@ -34,12 +33,7 @@ JSON = {"Content-Type": "application/json"}
 @pytest.fixture(scope="module")
 def gateway(postgres_server: EmbeddedPostgres) -> Iterator[Web]:
     """Writer, projector and gateway for all tests of this file."""
-    with (
-        temporary_data() as data,
-        running_nats(data) as nats,
-        temporary_database(postgres_server) as url,
-        serving(url, nats.url, data) as web,
-    ):
+    with alone(postgres_server) as web:
         yield web
 
 

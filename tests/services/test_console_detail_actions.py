@@ -11,18 +11,12 @@ import pytest
 
 from services.access.roles import Role
 from services.embedded import EmbeddedPostgres
-from tests.conftest import running_nats, temporary_data, temporary_database
-from tests.services.web import Reply, Web, serving
+from tests.services.web import Reply, Web, alone
 
 
 @pytest.fixture(scope="module")
 def gateway(postgres_server: EmbeddedPostgres) -> Iterator[Web]:
-    with (
-        temporary_data() as data,
-        running_nats(data) as nats,
-        temporary_database(postgres_server) as url,
-        serving(url, nats.url, data) as web,
-    ):
+    with alone(postgres_server) as web:
         yield web
 
 

@@ -18,8 +18,7 @@ from services.gateway.openapi import document
 from services.gateway.problems import STATUSES
 from services.protocol.refusals import refusals
 from services.reading.reads import view_names
-from tests.conftest import running_nats, temporary_data, temporary_database
-from tests.services.web import PATIENCE_S, Stream, Web, serving
+from tests.services.web import PATIENCE_S, Stream, Web, alone, serving
 
 MEETS = {
     f"services.{name}"
@@ -30,12 +29,7 @@ MEETS = {
 @pytest.fixture(scope="module")
 def gateway(postgres_server: EmbeddedPostgres) -> Iterator[Web]:
     """Writer, projector and gateway for all tests of this file."""
-    with (
-        temporary_data() as data,
-        running_nats(data) as nats,
-        temporary_database(postgres_server) as url,
-        serving(url, nats.url, data) as web,
-    ):
+    with alone(postgres_server) as web:
         yield web
 
 

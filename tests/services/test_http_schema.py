@@ -14,8 +14,7 @@ from schemathesis.schemas import APIOperation
 
 from services.embedded import EmbeddedPostgres
 from services.gateway.openapi import document
-from tests.conftest import running_nats, temporary_data, temporary_database
-from tests.services.web import Web, serving
+from tests.services.web import Web, alone
 
 EXAMPLES = 2
 COMMANDS = ("agent/spawn", "task/plan", "task/claim", "task/complete", "setting/set", "bookmark/set")
@@ -26,12 +25,7 @@ OPERATIONS = [*(("POST", verb) for verb in COMMANDS), *(("GET", view) for view i
 
 @pytest.fixture(scope="module")
 def web(postgres_server: EmbeddedPostgres) -> Iterator[Web]:
-    with (
-        temporary_data() as data,
-        running_nats(data) as nats,
-        temporary_database(postgres_server) as url,
-        serving(url, nats.url, data) as web,
-    ):
+    with alone(postgres_server) as web:
         yield web
 
 

@@ -13,6 +13,7 @@ import tiktoken
 
 from services.bus.caller import Caller
 from services.errors import Unavailable
+from services.landing import sessions
 from services.landing.desk import MAX_NEAR, LandingDesk
 from services.landing.prompt import Section, fit
 from services.landing.tokens import MIN_TOKENS, tokens
@@ -30,6 +31,10 @@ TEXTS = (
 )
 
 Count = Callable[[str], int]
+
+
+def nobody() -> Any:
+    raise Unavailable(what="The search", why="the recall service is not running")
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +225,33 @@ def test_in_a_large_fleet_nobody_is_overlooked(site: Site, project: str) -> None
     play(story())
 
 
+def test_what_an_agent_does_later_does_not_crowd_out_what_it_did_in_a_session(
+    site: Site, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MAX_ENTRIES", 5)
+
+    async def story() -> None:
+        async with Caller(site.doors.nats_url, project, "a1") as a1:
+            session = (await a1.ask("session.start", {"focus": "the harbour"})).result["id"]
+            await a1.ask("task.enqueue", {"id": "other", "title": "Not delegated", "session": session})
+            await a1.ask("agent.spawn", {"persona": "plot"})
+            (lease,) = (await a1.ask("task.claim", {})).result["tasks"]
+            await a1.ask("session.end", {"session": session})
+            fields = {"task": lease["task"], "fence": lease["fence"]}
+            for percent in range(8):
+                position = (await a1.ask("task.progress", {**fields, "percent": percent})).position
+        with Reads(site.doors.database_url, pool_connections=1) as reads:
+            reads.wait_for(position, 20)
+            desk = LandingDesk(site.doors.database_url, reads, nobody)
+            try:
+                _, rows = await desk.answer(project, "session_history", {"session": session})
+            finally:
+                desk.close()
+        assert any("claimed" in row["words"] for row in rows), rows
+
+    play(story())
+
+
 def test_what_is_kept_is_never_older_than_what_the_asker_knows(site: Site, project: str) -> None:
     async def story() -> None:
         async with coord.connect(site.doors.nats_url, project=project, agent="a1") as me:
@@ -232,9 +264,6 @@ def test_what_is_kept_is_never_older_than_what_the_asker_knows(site: Site, proje
 
 
 def test_without_recall_words_find_failures_and_that_is_said(site: Site, project: str) -> None:
-    def nobody() -> Any:
-        raise Unavailable(what="The search", why="the recall service is not running")
-
     async def story() -> None:
         failure = {"feature": "Act two", "approach": "Two narrators in one chapter", "why": "Nobody followed"}
         await site.ask(project, "failure.record", failure)

@@ -13,7 +13,9 @@ from msgspec import Struct
 
 from services.access.roles import Role
 from services.config import Doors
+from services.embedded import EmbeddedPostgres
 from services.gateway.tokens import OPERATOR_FILE, Tokens
+from tests.conftest import running_nats, temporary_data, temporary_database
 from tests.services.hosted import hosted_in_a_thread
 
 PATIENCE_S = 60
@@ -111,6 +113,18 @@ def serving(
     doors = Doors(database_url=database_url, nats_url=nats_url)
     with hosted_in_a_thread(doors, names, data=data, **more) as port:
         yield Web(port, data)
+
+
+@contextmanager
+def alone(server: EmbeddedPostgres) -> Iterator[Web]:
+    """The same on a database and a nats-server of their own."""
+    with (
+        temporary_data() as data,
+        running_nats(data) as nats,
+        temporary_database(server) as url,
+        serving(url, nats.url, data) as web,
+    ):
+        yield web
 
 
 class Stream:

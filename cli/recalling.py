@@ -14,8 +14,6 @@ STATUSES = ("current", "superseded", "archived")
 SOURCES = ("memory", "failure", "decision", "spike", "pattern")
 FAILURES = "failure"
 SPIKES = "spike"
-MAX_SIMILAR = 3
-MAX_TEXT_CHARS = 2_000
 CATCH_UP_TIMEOUT_S = 4.0
 ADVICE_TIMEOUT_S = 1.0
 """How long a command waits for advice that nobody asked for."""
@@ -58,10 +56,9 @@ def similar_spikes(context: Context, *about: str) -> list[Item]:
 def _similar(context: Context, source: str, about: Sequence[str]) -> list[Item]:
     """Rows of the closest; none if they cannot be asked for: advice is no reason to fail."""
     from domain.errors import CoordError
+    from services.recall.params import surely_like, work_text
 
-    text = "\n".join(part for part in about if part)[:MAX_TEXT_CHARS]
-    asked = {"text": text, "source": source, "by": "meaning", "sure": True, "limit": MAX_SIMILAR,
-             "max_chars": MAX_TEXT_CHARS}  # fmt: skip
+    asked = surely_like(work_text(*about), source)
     try:
         found = recall(context, ADVICE_TIMEOUT_S, **asked)
     except CoordError:

@@ -132,7 +132,7 @@ def _known(seen: Seen, known: Known) -> KnownRows:
 
 
 def _grown(seen: Seen) -> KnownRows:
-    """Plans of which more than half again was completed than was planned."""
+    """Plans of which half as much again was completed as was planned, or more."""
     rows = [row for row in seen.view(GREW.view, limit=MAX_ROWS) if row["scope_creep"]]
     return KnownRows(GREW, rows[:SHOWN_ROWS], len(rows) > SHOWN_ROWS)
 

@@ -20,6 +20,7 @@ from services.bus.caller import Answer
 from services.gateway.asking import Asker
 from services.landing.asking import asked as read
 from services.recall.asking import recall
+from services.recall.params import surely_like, work_text
 
 ADVICE = "advice"
 """The member of an answer, and the parameter that says whether it is wanted."""
@@ -32,9 +33,6 @@ SILENCE_S = 5.0
 """After a search that took too long none is waited for, so long."""
 
 MAX_UNDER_WAY = 20
-MAX_SIMILAR = 3
-MAX_ABOUT_CHARS = 2_000
-MAX_TOLD_CHARS = 2_000
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +111,7 @@ class Adviser:
 
     async def _look(self, project: str, command: Command, leases: Sequence[dict[str, Any]]) -> Advice | None:
         if isinstance(command, InitiateSpike):
-            about = _about(command.question, command.approach)
+            about = work_text(command.question, command.approach)
             failures, spikes = await asyncio.gather(
                 self._alike(project, "failure", about), self._alike(project, "spike", about)
             )
@@ -127,21 +125,16 @@ class Adviser:
     async def _task(self, project: str, command: Command, leases: Sequence[dict[str, Any]]) -> str:
         """What the task at hand is about; of several that were claimed the first."""
         if isinstance(command, EnqueueTask):
-            return _about(command.title, command.description)
+            return work_text(command.title, command.description)
         if isinstance(command, StartTask):
             _, leases = await read(self._asker.client, project, "queue", {"entity": command.task})
-        return _about(leases[0]["title"], leases[0]["description"]) if leases else ""
+        return work_text(leases[0]["title"], leases[0]["description"]) if leases else ""
 
     async def _alike(self, project: str, source: str, about: str) -> list[dict[str, Any]]:
         if not about:
             return []
-        asked = {"text": about, "source": source, "by": "meaning", "sure": True, "limit": MAX_SIMILAR}
-        _, hits = await recall(self._asker.client, project, asked)
+        _, hits = await recall(self._asker.client, project, surely_like(about, source))
         return hits
-
-
-def _about(*parts: str) -> str:
-    return "\n".join(part for part in parts if part)[:MAX_ABOUT_CHARS]
 
 
 def _failure(hit: dict[str, Any]) -> PastFailure:
@@ -155,8 +148,4 @@ def _spike(hit: dict[str, Any]) -> PastSpike:
 
 
 def _texts(row: dict[str, Any], names: Sequence[str]) -> dict[str, str]:
-    return {name: _short(row[name]) for name in names}
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MAX_TOLD_CHARS else text[: MAX_TOLD_CHARS - 1] + "…"
+    return {name: row[name] for name in names}

@@ -14,6 +14,7 @@ from services.mcp import reading
 from services.mcp.desk import Desk
 from services.mcp.line import Item, Line
 from services.mcp.tool import Arguments, Reply, Tool
+from services.recall.params import MAX_ABOUT_CHARS, surely_like, work_text
 
 MAX_WORDS = 6
 MIN_WORD_CHARS = 3
@@ -21,7 +22,6 @@ FOUND_ROWS = 50
 PAGE_FOUND = 5
 MAX_ALIKE = 2
 DOCUMENT_CHARS = 1_000
-MAX_ABOUT_CHARS = 2_000
 ADVICE_TIMEOUT_S = 1.0
 SEARCH_TIMEOUT_S = 4.0
 
@@ -48,16 +48,7 @@ OF_A_SESSION = ("failure", "decision", "memory", "spike", "spike_end")
 
 async def alike(line: Line, *about: str, source: str = "failure") -> list[Item]:
     """The closest failures of the past. None if they cannot be had: advice keeps nobody from working."""
-    text = "\n".join(part for part in about if part)[:MAX_ABOUT_CHARS]
-    asked = {
-        "text": text,
-        "source": source,
-        "by": "meaning",
-        "sure": True,
-        "limit": MAX_ALIKE,
-        "max_chars": DOCUMENT_CHARS,
-        "wait_s": 0,
-    }
+    asked = surely_like(work_text(*about), source) | {"limit": MAX_ALIKE, "max_chars": DOCUMENT_CHARS}
     try:
         hits = await asyncio.wait_for(line.read("recall", **asked), ADVICE_TIMEOUT_S)
     except (CoordError, TimeoutError):

@@ -1,7 +1,7 @@
 """What a search takes, and what it finds: the shapes of the view `recall`. Pure."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -12,6 +12,9 @@ from projections.views import Page
 VIEW = "recall"
 MAX_HITS = 100
 USUAL_HITS = 10
+MAX_SIMILAR = 3
+MAX_ABOUT_CHARS = 2_000
+MAX_TOLD_CHARS = 2_000
 
 Path = Literal["meaning", "text"]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -58,3 +61,16 @@ class RecallHit(Struct, frozen=True, kw_only=True):
     score: float
     strength: float | None
     row: Data
+
+
+def work_text(*parts: str) -> str:
+    """What work is about, as it is searched for."""
+    return "\n".join(part for part in parts if part)[:MAX_ABOUT_CHARS]
+
+
+def surely_like(text: str, source: str) -> dict[str, Any]:
+    """The question for advice that nobody asked for: the few that are surely like a text, told in short."""
+    return {
+        "text": text, "source": source, "by": "meaning", "sure": True, "limit": MAX_SIMILAR,
+        "max_chars": MAX_TOLD_CHARS, "wait_s": 0,
+    }  # fmt: skip

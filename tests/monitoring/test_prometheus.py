@@ -137,19 +137,7 @@ def test_what_alerts_ask_for_is_there(running: Running) -> None:
 
 def test_every_alert_fires_on_its_fault(running: Running) -> None:
     site, prometheus = running
-    fired: set[str] = set()
-
-    def expect(*names: str, meanwhile: Callable[[], object] = lambda: None) -> None:
-        silent = {f"Coordctl{name}" for name in names}
-
-        def all_fire() -> bool:
-            meanwhile()
-            fired.update(prometheus.firing())
-            silent.difference_update(fired)
-            return not silent
-
-        eventually(all_fire, silent)
-
+    fired, expect = watching(prometheus)
     waiting = {"CoordctlHandoffsWait"}  # the story leaves one open
     eventually(lambda: prometheus.firing() <= waiting, "no other alert fires while all is well")
     site.replica.stand_still()
@@ -197,6 +185,24 @@ def test_every_alert_fires_on_its_fault(running: Running) -> None:
     expect("GatewayDown")
     disk = set() if site.disk else {"CoordctlLogFull", "CoordctlDiskAlmostFull", "CoordctlDiskLow"}
     assert {alert["alert"] for alert in alerts()} == {*fired, *disk}
+
+
+def watching(prometheus: Prometheus) -> tuple[set[str], Callable[..., None]]:
+    """The alerts that have fired so far, and a wait for those of these names."""
+    fired: set[str] = set()
+
+    def expect(*names: str, meanwhile: Callable[[], object] = lambda: None) -> None:
+        silent = {f"Coordctl{name}" for name in names}
+
+        def all_fire() -> bool:
+            meanwhile()
+            fired.update(prometheus.firing())
+            silent.difference_update(fired)
+            return not silent
+
+        eventually(all_fire, silent)
+
+    return fired, expect
 
 
 def alerts() -> list[dict[str, Any]]:
